@@ -1,0 +1,3 @@
+//! Every decision of the control plane, as pure functions: no I/O, no clock, no random numbers.
+
+pub mod model;
