@@ -1,2 +1,7 @@
-//! The operator binary.
-fn main() {}
+//! The operator binary: see `operator --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    operator::cli::main()
+}
