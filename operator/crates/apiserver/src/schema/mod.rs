@@ -1,16 +1,36 @@
 //! Structural schemas: the OpenAPI v3 subset of CustomResourceDefinitions, compiled once per
 //! resource and used by defaulting, pruning, validation, strategic merge, server-side apply
 //! and the published OpenAPI documents.
+//!
+//! Guarantees: a [`Schema`] that was parsed is structural (every node has a type or says why
+//! not), its patterns and CEL rules are compiled, its defaults are valid under it, and walking
+//! it with any JSON value terminates without panicking. Unsupported keywords are refused at
+//! parsing, never ignored, except those that only document (`title`, `example`, …).
+//!
+//! Custom resources get their schema from a definition ([`Schema::custom_resource`]); the core
+//! kinds from the types of k8s-openapi ([`core`]). Both end in the same form.
+
+pub mod core;
+mod default;
+mod error;
+mod parse;
+#[cfg(test)]
+mod proptests;
+mod prune;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use self::error::SchemaError;
+pub use self::prune::strict_decoding_error;
+use crate::validation::cel::Rule;
+
 /// One node of a schema, parsed. The fields are those of `JSONSchemaProps`.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
-    /// The JSON the node was parsed from, for publishing.
+    /// The JSON that was parsed, for publishing; on the root only (`Null` below it).
     pub source: Value,
     /// `type`; `None` when unset (int-or-string, preserve-unknown).
     pub kind: Option<Kind>,
@@ -42,8 +62,14 @@ pub struct Schema {
     pub patch_merge_key: Option<String>,
     /// `x-kubernetes-patch-strategy` (`merge`, `replace`, `retainKeys`), split at commas.
     pub patch_strategy: Vec<String>,
-    /// Bounds, pattern, enum, format and CEL rules: see `validation`.
+    /// Bounds, pattern, enum and format: see `validation`.
     pub constraints: Constraints,
+    /// `allOf`, `anyOf`, `oneOf`, `not`.
+    pub junctors: Option<Box<Junctors>>,
+    /// `x-kubernetes-validations`, compiled.
+    pub rules: Vec<Arc<Rule>>,
+    /// Whether this node or one below it has `rules`.
+    pub has_rules: bool,
 }
 
 /// JSON types.
@@ -61,6 +87,20 @@ pub enum Kind {
     Number,
     /// `boolean`
     Boolean,
+}
+
+impl Kind {
+    /// The name in a schema and in error messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Object => "object",
+            Kind::Array => "array",
+            Kind::String => "string",
+            Kind::Integer => "integer",
+            Kind::Number => "number",
+            Kind::Boolean => "boolean",
+        }
+    }
 }
 
 /// `x-kubernetes-list-type`.
@@ -82,8 +122,14 @@ pub struct Constraints {
     pub one_of: Vec<Value>,
     /// `minimum`.
     pub minimum: Option<f64>,
+    /// `exclusiveMinimum`.
+    pub exclusive_minimum: bool,
     /// `maximum`.
     pub maximum: Option<f64>,
+    /// `exclusiveMaximum`.
+    pub exclusive_maximum: bool,
+    /// `multipleOf`.
+    pub multiple_of: Option<f64>,
     /// `minLength`, in characters.
     pub min_length: Option<u64>,
     /// `maxLength`, in characters.
@@ -100,4 +146,24 @@ pub struct Constraints {
     pub min_properties: Option<u64>,
     /// `maxProperties`.
     pub max_properties: Option<u64>,
+}
+
+/// Logical combinations of schemas; they only validate, they specify no fields.
+#[derive(Clone, Debug, Default)]
+pub struct Junctors {
+    /// `allOf`.
+    pub all_of: Vec<Schema>,
+    /// `anyOf`.
+    pub any_of: Vec<Schema>,
+    /// `oneOf`.
+    pub one_of: Vec<Schema>,
+    /// `not`.
+    pub not: Option<Schema>,
+}
+
+impl Schema {
+    /// The schema of the field `name`: a property, or what `additionalProperties` says.
+    pub fn field(&self, name: &str) -> Option<&Arc<Schema>> {
+        self.properties.get(name).or(self.additional.as_ref())
+    }
 }

@@ -1,0 +1,506 @@
+//! Schemas of the kinds that Kubernetes itself defines, from the types of k8s-openapi.
+//!
+//! k8s-openapi describes the fields, but not how lists merge: those annotations are lost on its
+//! way from Kubernetes' own OpenAPI. [`MERGED_LISTS`] puts them back for the kinds served here.
+//! Go's decoder requires no fields, so `metadata` is not required either.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::{Schema, SchemaError};
+
+/// Lists that merge: type, field, list type, keys, strategic-merge key, strategies.
+type MergedList = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+);
+
+const MERGED_LISTS: &[MergedList] = &[
+    ("meta.v1.ObjectMeta", "finalizers", "set", &[], "", "merge"),
+    (
+        "meta.v1.ObjectMeta",
+        "ownerReferences",
+        "map",
+        &["uid"],
+        "uid",
+        "merge",
+    ),
+    (
+        "core.v1.NamespaceStatus",
+        "conditions",
+        "map",
+        &["type"],
+        "type",
+        "merge",
+    ),
+    (
+        "core.v1.ServiceAccount",
+        "secrets",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.PodSpec",
+        "containers",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.PodSpec",
+        "initContainers",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.PodSpec",
+        "ephemeralContainers",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.PodSpec",
+        "volumes",
+        "map",
+        &["name"],
+        "name",
+        "merge,retainKeys",
+    ),
+    (
+        "core.v1.PodSpec",
+        "resourceClaims",
+        "map",
+        &["name"],
+        "name",
+        "merge,retainKeys",
+    ),
+    (
+        "core.v1.PodSpec",
+        "schedulingGates",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.PodSpec",
+        "imagePullSecrets",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.PodSpec",
+        "hostAliases",
+        "map",
+        &["ip"],
+        "ip",
+        "merge",
+    ),
+    (
+        "core.v1.PodSpec",
+        "topologySpreadConstraints",
+        "map",
+        &["topologyKey", "whenUnsatisfiable"],
+        "topologyKey",
+        "merge",
+    ),
+    (
+        "core.v1.Container",
+        "env",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.Container",
+        "ports",
+        "map",
+        &["containerPort", "protocol"],
+        "containerPort",
+        "merge",
+    ),
+    (
+        "core.v1.Container",
+        "volumeMounts",
+        "map",
+        &["mountPath"],
+        "mountPath",
+        "merge",
+    ),
+    (
+        "core.v1.Container",
+        "volumeDevices",
+        "map",
+        &["devicePath"],
+        "devicePath",
+        "merge",
+    ),
+    (
+        "core.v1.EphemeralContainer",
+        "env",
+        "map",
+        &["name"],
+        "name",
+        "merge",
+    ),
+    (
+        "core.v1.EphemeralContainer",
+        "ports",
+        "map",
+        &["containerPort", "protocol"],
+        "containerPort",
+        "merge",
+    ),
+    (
+        "core.v1.EphemeralContainer",
+        "volumeMounts",
+        "map",
+        &["mountPath"],
+        "mountPath",
+        "merge",
+    ),
+    (
+        "core.v1.EphemeralContainer",
+        "volumeDevices",
+        "map",
+        &["devicePath"],
+        "devicePath",
+        "merge",
+    ),
+    (
+        "core.v1.PodStatus",
+        "conditions",
+        "map",
+        &["type"],
+        "type",
+        "merge",
+    ),
+    ("core.v1.PodStatus", "podIPs", "map", &["ip"], "ip", "merge"),
+    ("core.v1.PodStatus", "hostIPs", "atomic", &[], "ip", "merge"),
+    (
+        "apiextensions.v1.CustomResourceDefinitionStatus",
+        "conditions",
+        "map",
+        &["type"],
+        "",
+        "",
+    ),
+];
+
+/// Types that server-side apply replaces whole.
+const ATOMIC_MAPS: &[&str] = &[
+    "meta.v1.OwnerReference",
+    "meta.v1.LabelSelector",
+    "core.v1.ObjectReference",
+    "core.v1.LocalObjectReference",
+    "core.v1.TypedLocalObjectReference",
+    "core.v1.SecretReference",
+    "core.v1.SecretKeySelector",
+    "core.v1.ConfigMapKeySelector",
+    "core.v1.ObjectFieldSelector",
+    "core.v1.ResourceFieldSelector",
+    "core.v1.NodeSelector",
+    "core.v1.NodeSelectorTerm",
+    "core.v1.ScopeSelector",
+    "rbac.v1.RoleRef",
+    "rbac.v1.Subject",
+];
+
+/// Types whose values may be any JSON.
+const FREE_FORM: &[&str] = &[
+    "apiextensions.v1.JSON",
+    "apiextensions.v1.JSONSchemaPropsOrArray",
+    "apiextensions.v1.JSONSchemaPropsOrBool",
+    "apiextensions.v1.JSONSchemaPropsOrStringArray",
+];
+
+/// The schema of `ObjectMeta`, which every object has.
+pub fn object_meta() -> &'static Schema {
+    // The source is fixed at compile time; the tests prove that it parses.
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schema::<ObjectMeta>().unwrap_or_default());
+    &SCHEMA
+}
+
+/// The schema of a type of k8s-openapi, ready for use.
+///
+/// # Errors
+/// A generated schema that cannot be put into structural form.
+pub fn schema<T: JsonSchema>() -> Result<Schema, SchemaError> {
+    Schema::parse(&definition::<T>()?)
+}
+
+/// The structural form of a type of k8s-openapi: references resolved, `allOf` folded, recursion
+/// cut where it begins again, merge annotations added.
+///
+/// # Errors
+/// A reference that points nowhere.
+pub fn definition<T: JsonSchema>() -> Result<Value, SchemaError> {
+    let root = SchemaGenerator::default()
+        .into_root_schema_for::<T>()
+        .to_value();
+    let empty = Map::new();
+    let definitions = root
+        .get("$defs")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
+    let name = T::schema_name();
+    Converter { definitions }.definition(&name, &root, &mut vec![name.to_string()])
+}
+
+struct Converter<'a> {
+    definitions: &'a Map<String, Value>,
+}
+
+impl Converter<'_> {
+    /// One named type, with its annotations.
+    fn definition(
+        &self,
+        name: &str,
+        source: &Value,
+        open: &mut Vec<String>,
+    ) -> Result<Value, SchemaError> {
+        let named = |suffix: &&str| {
+            name.strip_suffix(*suffix)
+                .is_some_and(|rest| rest.ends_with('.'))
+        };
+        if FREE_FORM.iter().any(|suffix| named(suffix)) {
+            return Ok(free_form(source));
+        }
+        let mut node = self.node(source, open)?;
+        let Some(map) = node.as_object_mut() else {
+            return Ok(node);
+        };
+        if let Some(required) = map.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|field| field != "metadata");
+            if required.is_empty() {
+                map.remove("required");
+            }
+        }
+        if ATOMIC_MAPS.iter().any(|suffix| named(suffix)) {
+            map.insert("x-kubernetes-map-type".into(), "atomic".into());
+        }
+        for entry in MERGED_LISTS.iter().filter(|entry| named(&entry.0)) {
+            annotate(map, entry);
+        }
+        Ok(node)
+    }
+
+    fn node(&self, source: &Value, open: &mut Vec<String>) -> Result<Value, SchemaError> {
+        let Some(source) = source.as_object() else {
+            return Ok(free_form(&Value::Null));
+        };
+        let mut out = Map::new();
+        if let Some(target) = source.get("$ref").and_then(Value::as_str) {
+            merge(&mut out, self.reference(target, open)?);
+        }
+        for part in source
+            .get("allOf")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            merge(&mut out, self.node(part, open)?);
+        }
+        for (keyword, value) in source {
+            let value = match keyword.as_str() {
+                "$ref" | "$defs" | "$schema" | "allOf" | "title" | "deprecated" => continue,
+                "properties" => self.properties(value, open)?,
+                "items" | "additionalProperties" | "not" if value.is_object() => {
+                    self.node(value, open)?
+                }
+                _ => value.clone(),
+            };
+            out.insert(keyword.clone(), value);
+        }
+        Ok(Value::Object(specify(out)))
+    }
+
+    fn properties(&self, source: &Value, open: &mut Vec<String>) -> Result<Value, SchemaError> {
+        let fields = source.as_object().into_iter().flatten();
+        let converted: Result<Map<_, _>, _> = fields
+            .map(|(name, field)| Ok((name.clone(), self.node(field, open)?)))
+            .collect();
+        converted.map(Value::Object)
+    }
+
+    fn reference(&self, target: &str, open: &mut Vec<String>) -> Result<Value, SchemaError> {
+        let name = target.trim_start_matches("#/$defs/");
+        let dangling = || SchemaError::DanglingRef {
+            path: open.join("."),
+            target: target.into(),
+        };
+        let source = self.definitions.get(name).ok_or_else(dangling)?;
+        if open.iter().any(|outer| outer == name) {
+            return Ok(free_form(source));
+        }
+        open.push(name.into());
+        let resolved = self.definition(name, source, open);
+        open.pop();
+        resolved
+    }
+}
+
+fn merge(into: &mut Map<String, Value>, from: Value) {
+    if let Value::Object(from) = from {
+        into.extend(from);
+    }
+}
+
+/// A node of which only the description is kept.
+fn free_form(source: &Value) -> Value {
+    let mut out = json!({"x-kubernetes-preserve-unknown-fields": true});
+    if let Some(description) = source.get("description") {
+        out["description"] = description.clone();
+    }
+    out
+}
+
+/// Objects that specify no fields hold what they like (`RawExtension`, `FieldsV1`), and `null`
+/// among the types is `nullable`.
+fn specify(mut node: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Array(types)) = node.get("type") {
+        let nullable = types.iter().any(|name| name == "null");
+        let kind = types.iter().find(|name| *name != "null").cloned();
+        node.insert("nullable".into(), nullable.into());
+        node.insert("type".into(), kind.unwrap_or_default());
+    }
+    let has = |keyword: &str| node.contains_key(keyword);
+    let untyped = !has("type") && !has("x-kubernetes-int-or-string");
+    let empty = node.get("type").is_some_and(|kind| kind == "object")
+        && !has("properties")
+        && !has("additionalProperties");
+    if untyped || empty {
+        node.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
+    }
+    node
+}
+
+fn annotate(
+    definition: &mut Map<String, Value>,
+    (_, field, list_type, keys, merge_key, strategy): &MergedList,
+) {
+    let Some(list) = definition
+        .get_mut("properties")
+        .and_then(|fields| fields.get_mut(*field))
+    else {
+        return;
+    };
+    list["x-kubernetes-list-type"] = (*list_type).into();
+    if !keys.is_empty() {
+        list["x-kubernetes-list-map-keys"] = (*keys).into();
+    }
+    if !merge_key.is_empty() {
+        list["x-kubernetes-patch-merge-key"] = (*merge_key).into();
+    }
+    if !strategy.is_empty() {
+        list["x-kubernetes-patch-strategy"] = (*strategy).into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use k8s_openapi::api::authentication::v1::TokenRequest;
+    use k8s_openapi::api::coordination::v1::Lease;
+    use k8s_openapi::api::core::v1::{
+        ConfigMap, Event, LimitRange, Namespace, Pod, ResourceQuota, Secret, ServiceAccount,
+    };
+    use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+    use super::*;
+    use crate::schema::{Kind, ListType};
+
+    #[test]
+    fn every_core_kind_served_becomes_structural() {
+        let parsed = [
+            schema::<Namespace>(),
+            schema::<Secret>(),
+            schema::<ConfigMap>(),
+            schema::<ServiceAccount>(),
+            schema::<Lease>(),
+            schema::<Event>(),
+            schema::<Pod>(),
+            schema::<LimitRange>(),
+            schema::<ResourceQuota>(),
+            schema::<ClusterRole>(),
+            schema::<RoleBinding>(),
+            schema::<CustomResourceDefinition>(),
+            schema::<TokenRequest>(),
+        ];
+        for schema in parsed {
+            let schema = schema.unwrap();
+            let metadata = &schema.properties["metadata"];
+            assert_eq!(metadata.properties["finalizers"].list_type, ListType::Set);
+            assert_eq!(
+                metadata.properties["ownerReferences"].list_map_keys,
+                ["uid"]
+            );
+            assert!(!schema.required.iter().any(|field| field == "metadata"));
+        }
+    }
+
+    #[test]
+    fn lists_merge_as_in_kubernetes() {
+        let pod = schema::<Pod>().unwrap();
+        let container = pod.properties["spec"].properties["containers"]
+            .items
+            .as_ref()
+            .unwrap();
+        let ports = &container.properties["ports"];
+        assert_eq!(ports.list_type, ListType::Map);
+        assert_eq!(ports.list_map_keys, ["containerPort", "protocol"]);
+        assert_eq!(ports.patch_merge_key.as_deref(), Some("containerPort"));
+        assert_eq!(
+            pod.properties["spec"].properties["volumes"].patch_strategy,
+            ["merge", "retainKeys"]
+        );
+        assert_eq!(container.properties["command"].list_type, ListType::Atomic);
+        assert!(
+            container.properties["resources"].properties["limits"]
+                .additional
+                .as_ref()
+                .unwrap()
+                .int_or_string
+        );
+    }
+
+    #[test]
+    fn object_meta_is_whole_and_managed_fields_are_kept_as_they_are() {
+        let meta = object_meta();
+        assert_eq!(meta.kind, Some(Kind::Object));
+        let mut value = json!({"name": "x", "managedFields": [{"manager": "m", "fieldsV1": {"f:a": {".": {}}}}]});
+        let before = value.clone();
+        assert!(object_meta().prune(&mut value).is_empty());
+        assert_eq!(value, before);
+    }
+
+    #[test]
+    fn the_recursive_schema_of_definitions_is_cut_and_keeps_unknown_fields() {
+        let crd = schema::<CustomResourceDefinition>().unwrap();
+        let mut value = json!({"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": {
+            "type": "object",
+            "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string", "default": "b"}}}},
+        }}}]}});
+        let before = value.clone();
+        assert!(crd.prune(&mut value).is_empty());
+        assert_eq!(value, before);
+    }
+}
