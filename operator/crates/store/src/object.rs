@@ -6,6 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::error::Error;
+use crate::text::Text;
+
 /// Where an object lives: `resource` is any stable name of a collection (the API server uses
 /// `group/plural`, and the bare plural for the core group).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +19,27 @@ pub struct Key {
     pub namespace: Arc<str>,
     /// Name, unique within resource and namespace.
     pub name: Arc<str>,
+}
+
+impl Key {
+    /// A key from its parts.
+    pub fn new(
+        resource: impl Into<Arc<str>>,
+        namespace: impl Into<Arc<str>>,
+        name: impl Into<Arc<str>>,
+    ) -> Self {
+        Self {
+            resource: resource.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", self.resource, self.namespace, self.name)
+    }
 }
 
 /// One version of one object.
@@ -31,6 +55,17 @@ pub struct Object {
     pub json: Bytes,
     /// `metadata.labels`, extracted once so that selectors need no parsing.
     pub labels: BTreeMap<String, String>,
+}
+
+impl Object {
+    /// An object that is not stored (one of a view): serializes the value, stamps the revision,
+    /// extracts the labels.
+    ///
+    /// # Errors
+    /// The value, or its `metadata`, is not a JSON object.
+    pub fn from_value(key: Key, revision: u64, value: Value) -> Result<Arc<Self>, Error> {
+        Ok(Text::from_value(value)?.into_object(key, revision))
+    }
 }
 
 /// What must be true of a key for a write to happen.

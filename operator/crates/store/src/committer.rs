@@ -1,0 +1,552 @@
+//! The one writer of this process: groups what waits into one transaction.
+//!
+//! Guarantees
+//! - A batch is what was queued while the last one was in flight; nobody waits for company.
+//! - Each write succeeds or fails alone. Of two writes on one key, or a write and a later guard on
+//!   its key, the later goes into a later batch.
+//! - A write is answered when it is durable and this process's cache shows it.
+//! - A connection lost in a commit leaves the outcome unknown. The log is asked for the batch: found
+//!   means committed; not found is reported as unknown, because a server that is cut off from us may
+//!   still be executing.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, PgConnection, Row};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cache::Change;
+use crate::db::{from_db, to_db};
+use crate::error::{Error, WriteError, is_rolled_back};
+use crate::object::{Expect, Key, Object, Op, Write};
+use crate::shared::{Backoff, Core};
+use crate::text::Text;
+
+/// How long one attempt to connect may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the answer to a committed write waits for the cache.
+const CACHE_PATIENCE: Duration = Duration::from_secs(10);
+
+type Answer = Result<Arc<Object>, WriteError>;
+
+/// A write, ready to be sent.
+pub(crate) struct Prepared {
+    key: Key,
+    expect: Option<i64>,
+    /// `None`: a delete that keeps the stored value.
+    text: Option<Text>,
+    deleted: bool,
+    guards: Vec<(Key, Option<i64>)>,
+}
+
+impl Prepared {
+    /// Serializes the value and checks what Postgres would choke on.
+    pub(crate) fn new(write: Write) -> Result<Self, Error> {
+        let Write {
+            key,
+            expect,
+            op,
+            guards,
+        } = write;
+        for key in guards.iter().map(|(key, _)| key).chain([&key]) {
+            if [&key.resource, &key.namespace, &key.name]
+                .iter()
+                .any(|part| part.contains('\0'))
+            {
+                return Err(Error::Database(format!(
+                    "the key {key:?} contains a NUL character"
+                )));
+            }
+        }
+        let (text, deleted) = match op {
+            Op::Put(value) => (Some(Text::from_value(value)?), false),
+            Op::Delete(_) if expect == Expect::Absent => {
+                return Err(Error::Database(format!(
+                    "a delete of {key} cannot expect absence"
+                )));
+            }
+            Op::Delete(value) => (value.map(Text::from_value).transpose()?, true),
+        };
+        let guards = guards
+            .into_iter()
+            .map(|(key, expect)| (key, expect_to_db(expect)))
+            .collect();
+        Ok(Self {
+            key,
+            expect: expect_to_db(expect),
+            text,
+            deleted,
+            guards,
+        })
+    }
+}
+
+/// As `store_write` has it: null is "some object", 0 is "none".
+fn expect_to_db(expect: Expect) -> Option<i64> {
+    match expect {
+        Expect::Absent => Some(0),
+        Expect::Exists => None,
+        // Revision 0 was never given out; as a precondition it must fail, not mean "none".
+        Expect::Revision(0) => Some(-1),
+        Expect::Revision(revision) => Some(to_db(revision)),
+    }
+}
+
+/// A write that waits, and who waits for it.
+pub(crate) struct Pending {
+    pub(crate) write: Prepared,
+    pub(crate) deadline: Instant,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// What `store_write` says of one write.
+enum Outcome {
+    Applied {
+        revision: u64,
+        stored: Option<String>,
+    },
+    Guard(usize),
+    Conflict(Option<(u64, String)>),
+}
+
+/// See the module.
+pub(crate) struct Committer {
+    core: Arc<Core>,
+    queue: mpsc::Receiver<Pending>,
+    /// Taken from the queue, not sent yet.
+    waiting: VecDeque<Pending>,
+    connection: Option<PgConnection>,
+}
+
+impl Committer {
+    pub(crate) fn new(core: Arc<Core>, queue: mpsc::Receiver<Pending>) -> Self {
+        Self {
+            core,
+            queue,
+            waiting: VecDeque::new(),
+            connection: None,
+        }
+    }
+
+    /// Commits until the store stops; the batch in flight is finished.
+    pub(crate) async fn run(mut self) {
+        while let Some(batch) = self.next_batch().await {
+            self.commit(batch).await;
+        }
+        self.queue.close();
+        while let Ok(pending) = self.queue.try_recv() {
+            self.waiting.push_back(pending);
+        }
+        fail(
+            self.waiting.drain(..),
+            &Error::Unavailable("the store stopped; not written".into()),
+        );
+        if let Some(connection) = self.connection.take() {
+            // Ends the session politely; one that cannot hear it is gone anyway.
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn next_batch(&mut self) -> Option<Vec<Pending>> {
+        if self.core.stop.is_cancelled() {
+            return None;
+        }
+        if self.waiting.is_empty() {
+            let stop = self.core.stop.clone();
+            let first = stop.run_until_cancelled(self.queue.recv()).await??;
+            self.waiting.push_back(first);
+        }
+        while self.waiting.len() < self.core.config.write_queue {
+            match self.queue.try_recv() {
+                Ok(pending) => self.waiting.push_back(pending),
+                Err(_) => break,
+            }
+        }
+        Some(select(&mut self.waiting, self.core.config.max_batch))
+    }
+
+    async fn commit(&mut self, batch: Vec<Pending>) {
+        let Some((mut connection, batch)) = self.connected(batch).await else {
+            return;
+        };
+        let id = rand::random::<i64>();
+        let before = self.core.cache.revision();
+        let started = Instant::now();
+        let patience = self.core.config.statement_timeout + CONNECT_PATIENCE;
+        match tokio::time::timeout(patience, execute(&mut connection, id, &batch)).await {
+            Ok(Ok(outcomes)) => {
+                self.connection = Some(connection);
+                self.core.metrics.commits.inc();
+                self.core.metrics.batch_size.observe(batch.len() as f64);
+                self.core
+                    .metrics
+                    .commit_seconds
+                    .observe(started.elapsed().as_secs_f64());
+                self.settle(batch, outcomes);
+            }
+            Ok(Err(error)) if is_rolled_back(&error) => {
+                self.connection = Some(connection);
+                self.rolled_back(batch, error.into()).await;
+            }
+            Ok(Err(error)) => self.resolve(batch, id, before, &error.to_string()).await,
+            Err(_) => {
+                let reason = format!("no answer within {patience:?}");
+                self.resolve(batch, id, before, &reason).await;
+            }
+        }
+    }
+
+    /// Postgres refused the whole batch: where it is to do with what is in it, each write gets its
+    /// own transaction, so that one cannot fail its neighbours.
+    async fn rolled_back(&mut self, mut batch: Vec<Pending>, error: Error) {
+        if batch.len() == 1 || matches!(error, Error::Unavailable(_)) {
+            fail(batch, &error);
+            return;
+        }
+        tracing::warn!(%error, writes = batch.len(), "a batch failed; its writes are tried one by one");
+        for pending in batch.drain(..) {
+            Box::pin(self.commit(vec![pending])).await;
+        }
+    }
+
+    /// The connection and the batch, less the writes that waited too long for it.
+    async fn connected(&mut self, mut batch: Vec<Pending>) -> Option<(PgConnection, Vec<Pending>)> {
+        if let Some(connection) = self.connection.take() {
+            return Some((connection, batch));
+        }
+        let mut backoff = Backoff::new();
+        loop {
+            match self.connect().await {
+                Ok(connection) => return Some((connection, batch)),
+                Err(error) => {
+                    let error = Error::Unavailable(format!("{error}; not written"));
+                    let now = Instant::now();
+                    let late = |pending: &mut Pending| pending.deadline <= now;
+                    fail(batch.extract_if(.., late).collect::<Vec<_>>(), &error);
+                }
+            }
+            if batch.is_empty() {
+                return None;
+            }
+            let delay = backoff.next();
+            if self
+                .core
+                .stop
+                .run_until_cancelled(tokio::time::sleep(delay))
+                .await
+                .is_none()
+            {
+                fail(
+                    batch,
+                    &Error::Unavailable("the store stopped; not written".into()),
+                );
+                return None;
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, Error> {
+        let mut connection = self.core.connector.connect(CONNECT_PATIENCE).await?;
+        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
+            .fetch_one(&mut connection)
+            .await?;
+        self.core
+            .writer_pid
+            .store(pid.unsigned_abs(), Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    /// Answers each write; the applied ones when the cache shows them.
+    fn settle(&self, batch: Vec<Pending>, outcomes: Vec<Outcome>) {
+        let mut changes = Vec::with_capacity(batch.len());
+        let mut applied = Vec::with_capacity(batch.len());
+        for (pending, outcome) in batch.into_iter().zip(outcomes) {
+            let Pending { write, answer, .. } = pending;
+            match finish(write, outcome) {
+                Ok(change) => {
+                    applied.push((answer, change.object.clone()));
+                    changes.push(change);
+                }
+                Err(error) => {
+                    self.core.metrics.conflicts.inc();
+                    let _ = answer.send(Err(error));
+                }
+            }
+        }
+        let Some(last) = changes.last().map(|change| change.object.revision) else {
+            return;
+        };
+        if self.core.cache.apply(changes).is_ok() {
+            for (answer, object) in applied {
+                let _ = answer.send(Ok(object));
+            }
+            return;
+        }
+        // Another process wrote in between: the tailer brings both.
+        self.core.tail.notify_one();
+        let core = self.core.clone();
+        self.core.tasks.spawn(async move {
+            let shown = core.cache.wait_for(last, CACHE_PATIENCE).await;
+            for (answer, object) in applied {
+                let _ = answer.send(match shown {
+                    Ok(()) => Ok(object),
+                    Err(now) => Err(WriteError::Store(Error::Unavailable(format!(
+                        "written at revision {}, but this process has only read up to {now}",
+                        object.revision
+                    )))),
+                });
+            }
+        });
+    }
+
+    /// The connection was lost with the batch in flight: asks the log what became of it.
+    async fn resolve(&mut self, batch: Vec<Pending>, id: i64, before: u64, reason: &str) {
+        let deadline = Instant::now() + self.core.config.write_timeout;
+        let mut backoff = Backoff::new();
+        let found = loop {
+            let attempt = async {
+                let mut connection = self.connect().await?;
+                let found = find(&mut connection, id, before, &batch).await?;
+                Ok::<_, Error>((connection, found))
+            };
+            match attempt.await {
+                Ok((connection, found)) => {
+                    self.connection = Some(connection);
+                    break found;
+                }
+                Err(_) if Instant::now() >= deadline => break None,
+                Err(_) => tokio::time::sleep(backoff.next()).await,
+            }
+        };
+        self.core.tail.notify_one();
+        match found {
+            Some(outcomes) => {
+                tracing::warn!(
+                    reason,
+                    writes = batch.len(),
+                    "the connection was lost in a commit, which the log has"
+                );
+                let mut known = Vec::new();
+                let mut unknown = Vec::new();
+                for (pending, outcome) in batch.into_iter().zip(outcomes) {
+                    match outcome {
+                        Some(outcome) => known.push((pending, outcome)),
+                        None => unknown.push(pending),
+                    }
+                }
+                let (known, outcomes) = known.into_iter().unzip();
+                self.settle(known, outcomes);
+                fail(
+                    unknown,
+                    &Error::Unavailable(format!("{reason}; not written")),
+                );
+            }
+            None => {
+                self.core.metrics.unknown_outcomes.inc();
+                tracing::warn!(
+                    reason,
+                    writes = batch.len(),
+                    "the connection was lost in a commit; the outcome is unknown"
+                );
+                let text = format!("{reason}; whether the write happened is unknown");
+                fail(batch, &Error::Unavailable(text));
+            }
+        }
+    }
+}
+
+/// Takes from the front what can go into one transaction; the rest keeps its order.
+fn select(waiting: &mut VecDeque<Pending>, most: usize) -> Vec<Pending> {
+    let mut batch = Vec::with_capacity(most.min(waiting.len()));
+    let mut later = VecDeque::new();
+    // Keys of writes in the batch or put off: nothing that depends on them may go before them.
+    let mut keys = HashSet::new();
+    while let Some(pending) = waiting.pop_front() {
+        if batch.len() >= most {
+            waiting.push_front(pending);
+            break;
+        }
+        let write = &pending.write;
+        let depends =
+            keys.contains(&write.key) || write.guards.iter().any(|(k, _)| keys.contains(k));
+        keys.insert(write.key.clone());
+        if depends {
+            later.push_back(pending);
+        } else {
+            batch.push(pending);
+        }
+    }
+    later.append(waiting);
+    *waiting = later;
+    batch
+}
+
+fn fail(batch: impl IntoIterator<Item = Pending>, error: &Error) {
+    for pending in batch {
+        // Nobody listens any more: a cancelled request.
+        let _ = pending.answer.send(Err(WriteError::Store(error.clone())));
+    }
+}
+
+/// One write's result, from what Postgres said.
+fn finish(write: Prepared, outcome: Outcome) -> Result<Change, WriteError> {
+    let Prepared {
+        key, text, deleted, ..
+    } = write;
+    match outcome {
+        Outcome::Applied { revision, stored } => {
+            let text = match (text, stored) {
+                (Some(text), _) => text,
+                (None, Some(stored)) => Text::parse(stored)?,
+                (None, None) => {
+                    return Err(
+                        Error::Database(format!("{key} was deleted without a value")).into(),
+                    );
+                }
+            };
+            Ok(Change {
+                object: text.into_object(key, revision),
+                deleted,
+            })
+        }
+        Outcome::Guard(nth) => Err(WriteError::Guard(nth)),
+        Outcome::Conflict(None) => Err(WriteError::Conflict { current: None }),
+        Outcome::Conflict(Some((revision, stored))) => {
+            let current = Text::parse(stored)?.into_object(key, revision);
+            Err(WriteError::Conflict {
+                current: Some(current),
+            })
+        }
+    }
+}
+
+async fn execute(
+    connection: &mut PgConnection,
+    id: i64,
+    batch: &[Pending],
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    let writes = || batch.iter().map(|pending| &pending.write);
+    let guards = || {
+        let numbered = writes().zip(1_i32..);
+        numbered.flat_map(|(w, n)| {
+            w.guards
+                .iter()
+                .zip(0_i32..)
+                .map(move |(g, nth)| (n, nth, g))
+        })
+    };
+    let rows = sqlx::query(
+        "select out_revision, out_guard, out_current, out_value
+         from store_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(id)
+    .bind(writes().map(|w| &*w.key.resource).collect::<Vec<_>>())
+    .bind(writes().map(|w| &*w.key.namespace).collect::<Vec<_>>())
+    .bind(writes().map(|w| &*w.key.name).collect::<Vec<_>>())
+    .bind(writes().map(|w| w.expect).collect::<Vec<_>>())
+    .bind(writes().map(|w| w.deleted).collect::<Vec<_>>())
+    .bind(
+        writes()
+            .map(|w| w.text.as_ref().map(Text::as_str))
+            .collect::<Vec<_>>(),
+    )
+    .bind(guards().map(|(write, _, _)| write).collect::<Vec<_>>())
+    .bind(guards().map(|(_, nth, _)| nth).collect::<Vec<_>>())
+    .bind(
+        guards()
+            .map(|(_, _, (key, _))| &*key.resource)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        guards()
+            .map(|(_, _, (key, _))| &*key.namespace)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        guards()
+            .map(|(_, _, (key, _))| &*key.name)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        guards()
+            .map(|(_, _, (_, expect))| *expect)
+            .collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    if rows.len() != batch.len() {
+        let text = format!(
+            "store_write answered {} of {} writes",
+            rows.len(),
+            batch.len()
+        );
+        return Err(sqlx::Error::Protocol(text));
+    }
+    rows.iter()
+        .map(|row| {
+            let revision: Option<i64> = row.try_get("out_revision")?;
+            let guard: Option<i32> = row.try_get("out_guard")?;
+            let current: Option<i64> = row.try_get("out_current")?;
+            let value: Option<String> = row.try_get("out_value")?;
+            Ok(match (revision, guard) {
+                (Some(revision), _) => Outcome::Applied {
+                    revision: from_db(revision),
+                    stored: value,
+                },
+                (None, Some(nth)) => Outcome::Guard(usize::try_from(nth).unwrap_or_default()),
+                (None, None) => Outcome::Conflict(current.map(from_db).zip(value)),
+            })
+        })
+        .collect()
+}
+
+/// What the log has of a batch: per write, whether and how it was applied. `None`: the batch is
+/// not there.
+async fn find(
+    connection: &mut PgConnection,
+    id: i64,
+    before: u64,
+    batch: &[Pending],
+) -> Result<Option<Vec<Option<Outcome>>>, Error> {
+    let rows = sqlx::query(
+        "select revision, resource, namespace, name, value::text as value
+         from object_log where revision > $1 and batch = $2",
+    )
+    .bind(to_db(before))
+    .bind(id)
+    .fetch_all(connection)
+    .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut found = std::collections::HashMap::new();
+    for row in &rows {
+        let key = Key::new(
+            row.try_get::<&str, _>("resource")?,
+            row.try_get::<&str, _>("namespace")?,
+            row.try_get::<&str, _>("name")?,
+        );
+        let revision = from_db(row.try_get("revision")?);
+        found.insert(
+            key,
+            Outcome::Applied {
+                revision,
+                stored: Some(row.try_get("value")?),
+            },
+        );
+    }
+    Ok(Some(
+        batch
+            .iter()
+            .map(|pending| found.remove(&pending.write.key))
+            .collect(),
+    ))
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
