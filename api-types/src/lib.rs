@@ -17,12 +17,16 @@ pub mod deployment;
 pub mod labels;
 pub mod node;
 pub mod route;
+mod rules;
+mod shapes;
 pub mod units;
+pub mod validate;
 
 pub use crd::{crd_values, crds, render_crds};
 pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus};
 pub use node::{Node, NodeSpec, NodeStatus};
 pub use route::{Route, RouteSpec, RouteStatus};
+pub use validate::{FieldError, validate};
 
 /// The API group of our kinds.
 pub const GROUP: &str = "obiente.cloud";

@@ -106,11 +106,13 @@ pub struct NodeSpec {
     /// that the Swarm node has beside them are left alone. Keys that start with `cloud.obiente.` are ours and refused.
     /// Example: `{disk: ssd}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::shapes::labels")]
     pub labels: BTreeMap<String, String>,
 
     /// `Active` takes tasks, `Pause` takes no new ones, `Drain` moves its tasks elsewhere. Default: left as it is on the
     /// Swarm node. Example: `Drain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Availability")]
     pub availability: Option<Availability>,
 
     /// Region of the machine, kept as the node label `cloud.obiente.region`. Default: none. Example: `eu-west`.
@@ -164,9 +166,11 @@ pub struct NodeStatus {
     pub addresses: Vec<String>,
     /// `Manager` or `Worker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NodeRole")]
     pub role: Option<NodeRole>,
     /// Availability that the Swarm node has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Availability")]
     pub availability: Option<Availability>,
     /// Whether the machine leads the Swarm's managers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -166,3 +166,122 @@ fn exponent(text: &str) -> Option<i32> {
         !digits.is_empty() && digits.len() <= 3 && digits.bytes().all(|b| b.is_ascii_digit());
     plausible.then(|| text.parse().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn quantity(text: &str) -> Quantity {
+        Quantity(text.to_owned())
+    }
+
+    #[test]
+    fn cpu_in_nano_cpus() {
+        for (text, nano) in [
+            ("0", 0),
+            ("1", 1_000_000_000),
+            ("1.5", 1_500_000_000),
+            (".5", 500_000_000),
+            ("2.", 2_000_000_000),
+            ("+1", 1_000_000_000),
+            ("-1", -1_000_000_000),
+            ("250m", 250_000_000),
+            ("0.1m", 100_000),
+            ("1u", 1_000),
+            ("1n", 1),
+            ("0.1n", 1),
+            ("1e3", 1_000_000_000_000),
+            ("1E-3", 1_000_000),
+            ("15e-1", 1_500_000_000),
+            ("0.0000000001", 1),
+            ("1.10", 1_100_000_000),
+        ] {
+            assert_eq!(quantity(text).nano_cpus(), Ok(nano), "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_in_bytes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1", 1),
+            ("1k", 1_000),
+            ("1Ki", 1_024),
+            ("256Mi", 268_435_456),
+            ("1.5Gi", 1_610_612_736),
+            ("500M", 500_000_000),
+            ("1e9", 1_000_000_000),
+            ("128974848000m", 128_974_848),
+            ("1m", 1),
+            ("7Ei", 8_070_450_532_247_928_832),
+            ("9223372036854775807", i64::MAX),
+            ("0e400", 0),
+        ] {
+            assert_eq!(quantity(text).bytes(), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn malformed() {
+        for text in [
+            "", "m", "Mi", ".", "+", "--1", "1.2.3", "1 Mi", "64MB", "1K", "1mi", "1e", "1e+",
+            "1e1.5", "0x10", "１",
+        ] {
+            assert_eq!(
+                quantity(text).bytes(),
+                Err(QuantityError::Malformed(text.into())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn too_large() {
+        let long = "9".repeat(60);
+        for text in ["8Ei", "9223372036854775808", "1e30", "1e999", long.as_str()] {
+            assert_eq!(
+                quantity(text).bytes(),
+                Err(QuantityError::TooLarge(text.into())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn amounts_as_text_read_back() {
+        for (nano, text) in [
+            (4_000_000_000, "4"),
+            (1_500_000_000, "1500m"),
+            (1, "1n"),
+            (0, "0"),
+        ] {
+            assert_eq!(Quantity::from_nano_cpus(nano), quantity(text));
+            assert_eq!(quantity(text).nano_cpus(), Ok(nano));
+        }
+        for (bytes, text) in [
+            (0, "0"),
+            (1, "1"),
+            (2 << 30, "2Gi"),
+            (8_229_756_928, "8036872Ki"),
+            (512 << 20, "512Mi"),
+        ] {
+            assert_eq!(Quantity::from_bytes(bytes), quantity(text));
+            assert_eq!(quantity(text).bytes(), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts_are_read() {
+        assert_eq!(
+            serde_json::from_str::<Quantity>("2").unwrap(),
+            quantity("2")
+        );
+        assert_eq!(
+            serde_json::from_str::<Quantity>(r#""2Gi""#).unwrap(),
+            quantity("2Gi")
+        );
+        assert!(serde_json::from_str::<Quantity>("true").is_err());
+    }
+}

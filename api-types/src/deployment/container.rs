@@ -3,19 +3,19 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::Quantity;
+use crate::{shapes, units::Quantity};
 
 /// Linux capabilities beside Docker's default set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {
-    /// Capabilities to add, without the prefix `CAP_`, or `ALL`. At most 64, unique. Example: `["NET_ADMIN"]`.
+    /// Capabilities to add, without the prefix `CAP_`, or `ALL`. Unique. Example: `["NET_ADMIN"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    #[schemars(schema_with = "shapes::capabilities")]
     pub add: Vec<String>,
-    /// Capabilities to drop, without the prefix `CAP_`, or `ALL`. At most 64, unique. Example: `["ALL"]`.
+    /// Capabilities to drop, without the prefix `CAP_`, or `ALL`. Unique. Example: `["ALL"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    #[schemars(schema_with = "shapes::capabilities")]
     pub drop: Vec<String>,
 }
 
@@ -146,10 +146,10 @@ pub struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceRequests {
-    /// CPU in cores as a Kubernetes quantity, above 0. Examples: `250m` (a quarter of a core), `1.5`, `2`.
+    /// CPU in cores as a Kubernetes quantity, 1m to 1M. Examples: `250m` (a quarter of a core), `1.5`, `2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Quantity>,
-    /// Memory in bytes as a Kubernetes quantity, above 0. Examples: `64Mi`, `1Gi`, `500M`.
+    /// Memory in bytes as a Kubernetes quantity, at least 4Mi. Examples: `64Mi`, `1Gi`, `500M`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Quantity>,
 }
@@ -158,7 +158,7 @@ pub struct ResourceRequests {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceLimits {
-    /// CPU in cores as a Kubernetes quantity, above 0; above it the task is slowed down. Examples: `500m`, `2`.
+    /// CPU in cores as a Kubernetes quantity, 1m to 1M; above it the task is slowed down. Examples: `500m`, `2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Quantity>,
     /// Memory in bytes as a Kubernetes quantity, at least 6Mi; above it the task is killed. Examples: `256Mi`, `1Gi`.

@@ -174,7 +174,7 @@ pub struct DeploymentSpec {
     /// Environment variables, unique by name; they win over `envFrom`. At most 500. A change restarts the tasks by a
     /// rolling update, also when it is the Secret or ConfigMap that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500))]
+    #[schemars(length(max = 500), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,
 
     /// Secrets and ConfigMaps whose every key becomes an environment variable; later items win over earlier ones.
@@ -189,7 +189,7 @@ pub struct DeploymentSpec {
 
     /// Ports that the program listens on, unique by name. At most 64. A Route can only target ports listed here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub ports: Vec<Port>,
 
     /// How the service's name resolves inside its networks: `VIP` to one virtual address, `DNSRR` to the addresses of
@@ -201,11 +201,12 @@ pub struct DeploymentSpec {
     /// `traefik.` are ours and refused: write a Route for the latter. A change restarts nothing.
     /// Example: `{team: shop}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::shapes::labels")]
     pub labels: BTreeMap<String, String>,
 
     /// Existing attachable overlay networks to join beside the namespace's own, unique by name. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub networks: Vec<NetworkAttachment>,
 
     /// Command that tells whether a task is healthy. Default: the image's HEALTHCHECK.

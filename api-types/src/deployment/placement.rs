@@ -17,6 +17,7 @@ pub struct Port {
     pub container_port: u16,
     /// `TCP`, `UDP` or `SCTP`. When absent: TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Protocol")]
     pub protocol: Option<Protocol>,
     /// Port number to publish on the nodes, 1 to 65535, unique together with the protocol. When absent the port is not
     /// published, and reachable inside the networks and through Routes only. Example: `80`.
@@ -26,6 +27,7 @@ pub struct Port {
     /// How hostPort is published: `Ingress` on every node, forwarded to any task, or `Host` only on the nodes that run a
     /// task, without forwarding. When absent: Ingress. Only together with hostPort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PublishMode")]
     pub publish_mode: Option<PublishMode>,
 }
 
@@ -96,7 +98,7 @@ pub struct NetworkAttachment {
     pub name: String,
     /// Further names under which the tasks are found in that network. At most 16, unique. Example: `["api"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub aliases: Vec<String>,
 }
 
@@ -106,12 +108,13 @@ pub struct NetworkAttachment {
 pub struct Placement {
     /// Labels that a Swarm node must have. At most 32. Example: `{disk: ssd}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::shapes::labels")]
     pub node_selector: BTreeMap<String, String>,
     /// Constraints in Swarm's own words, all of which must hold: `FIELD == VALUE` or `FIELD != VALUE`, where FIELD is
     /// node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or
     /// engine.labels.KEY. At most 32, unique. Example: `["node.role == worker"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     pub constraints: Vec<String>,
     /// Node label keys over whose values the tasks are spread evenly, the first one first. At most 8, unique.
     /// Example: `["zone"]`.

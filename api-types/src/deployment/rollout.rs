@@ -10,6 +10,7 @@ pub struct Rollout {
     /// `StartFirst` starts the new task before the old one stops, `StopFirst` the other way round. Default: StartFirst,
     /// or StopFirst where a port is published in Host mode, since two tasks cannot hold the port at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "UpdateOrder")]
     pub order: Option<UpdateOrder>,
     /// How many tasks are replaced at the same time, 0 to 10000; 0 means all at once. Default 1. Example: `2`.
     #[serde(default = "default_max_parallel")]
@@ -59,6 +60,7 @@ impl Default for Rollout {
 pub struct RollbackConfig {
     /// `StartFirst` or `StopFirst`. Default: as for the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "UpdateOrder")]
     pub order: Option<UpdateOrder>,
     /// How many tasks are rolled back at the same time, 0 to 10000; 0 means all at once. Default 1. Example: `0`.
     #[serde(default = "default_max_parallel")]

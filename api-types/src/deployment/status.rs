@@ -44,9 +44,11 @@ pub struct DeploymentStatus {
     pub last_failure: Option<LastFailure>,
     /// Fields of the Swarm service that differ from the spec at the moment and are not being repaired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub drift: Vec<String>,
     /// Routes whose labels are on the service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub routes: Vec<RoutedBy>,
     /// Conditions: Ready, Reconciling, Stalled and the Deployment's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -46,11 +46,11 @@ pub enum FilterType {
 pub struct HeaderModifier {
     /// Headers to set, in place of a value that is there. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub set: Vec<HttpHeader>,
     /// Names of headers to remove. At most 16, unique. Example: `["X-Powered-By"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub remove: Vec<String>,
 }
 
@@ -72,6 +72,7 @@ pub struct HttpHeader {
 pub struct RequestRedirect {
     /// `http` or `https`. Default: as requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Scheme")]
     pub scheme: Option<Scheme>,
     /// Host name. Default: as requested. Example: `www.example.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,9 +85,10 @@ pub struct RequestRedirect {
     /// Path. Default: as requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathModifier>,
-    /// `301` (permanent) or `302` (temporary); for methods other than GET, Traefik answers 308 and 307. Default 302.
-    #[serde(default = "default_status_code")]
-    pub status_code: u16,
+    /// `301` (permanent) or `302` (temporary); for methods other than GET, Traefik answers 308 and 307. When absent: 302.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::shapes::redirect_code")]
+    pub status_code: Option<u16>,
 }
 
 /// Scheme of a URL.
@@ -137,8 +139,4 @@ pub enum PathModifierType {
     ReplaceFullPath,
     /// The prefix that matched.
     ReplacePrefixMatch,
-}
-
-const fn default_status_code() -> u16 {
-    302
 }

@@ -65,13 +65,13 @@ pub use status::{HostStatus, RouteStatus, RouteWinner};
 pub struct RouteSpec {
     /// Host names to answer for: lower-case DNS names without port or scheme, `*.` at the beginning stands for exactly
     /// one label. 1 to 16, unique. Example: `["shop.example.com"]`.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub hostnames: Vec<String>,
 
     /// Names of the Traefik entry points to listen on. At most 8, unique. Default: Traefik's default entry points.
     /// Example: `["websecure"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub entry_points: Vec<String>,
 
     /// Which Route is asked first when several match a request: the highest, 1 to 1000000. Default: by the kind of the
@@ -144,14 +144,15 @@ pub struct RouteMatch {
     pub path: Option<PathMatch>,
     /// On headers of the request, unique by name. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<HttpHeader>,
     /// On the method of the request. Default: any method. Example: `GET`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "HttpMethod")]
     pub method: Option<HttpMethod>,
     /// On query parameters of the request, unique by name. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub query_params: Vec<QueryParam>,
 }
 
