@@ -11,6 +11,11 @@
 //! Assumptions: typed structs are for controllers and for generating schemas. The API server
 //! stores JSON under the published schema and never round-trips it through these types.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "every printcolumn of a kind has its own type_ and priority"
+)]
+
 pub mod conditions;
 pub mod crd;
 pub mod deployment;
