@@ -22,7 +22,8 @@ pub fn scratch() -> anyhow::Result<&'static Path> {
     }
     let path = std::env::temp_dir().join(format!("e2e-{}", std::process::id()));
     let made = SCRATCH.get_or_init(|| path);
-    std::fs::create_dir_all(made.join("cleanup")).with_context(|| format!("create {}", made.display()))?;
+    std::fs::create_dir_all(made.join("cleanup"))
+        .with_context(|| format!("create {}", made.display()))?;
     reap_after_this_process(made)?;
     Ok(made)
 }
@@ -58,7 +59,9 @@ pub struct Cleanup {
 impl Cleanup {
     /// Registers `script`. It must do no harm when what it takes down is already gone.
     pub fn register(script: &str) -> anyhow::Result<Self> {
-        let file = scratch()?.join("cleanup").join(format!("{:06}.sh", unique()));
+        let file = scratch()?
+            .join("cleanup")
+            .join(format!("{:06}.sh", unique()));
         std::fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
         Ok(Self { file })
     }
@@ -66,7 +69,10 @@ impl Cleanup {
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
-        let output = Command::new("sh").arg(&self.file).stdin(Stdio::null()).output();
+        let output = Command::new("sh")
+            .arg(&self.file)
+            .stdin(Stdio::null())
+            .output();
         if let Ok(output) = output
             && !output.status.success()
         {

@@ -19,7 +19,11 @@ where
 }
 
 /// The same with a deadline of its own, for what must happen within a promised time.
-pub async fn eventually_within<T, F>(deadline: Duration, what: &str, mut probe: F) -> anyhow::Result<T>
+pub async fn eventually_within<T, F>(
+    deadline: Duration,
+    what: &str,
+    mut probe: F,
+) -> anyhow::Result<T>
 where
     F: AsyncFnMut() -> anyhow::Result<T>,
 {
@@ -44,11 +48,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_says_what_was_waited_for_and_what_was_seen() {
-        let never = eventually_within(Duration::from_millis(120), "three apples", async || -> anyhow::Result<()> {
-            anyhow::bail!("two apples")
-        });
+        let never = eventually_within(
+            Duration::from_millis(120),
+            "three apples",
+            async || -> anyhow::Result<()> { anyhow::bail!("two apples") },
+        );
         let text = format!("{:#}", never.await.unwrap_err());
-        assert_eq!(text, "not within 120ms: three apples; last seen: two apples");
+        assert_eq!(
+            text,
+            "not within 120ms: three apples; last seen: two apples"
+        );
     }
 
     #[tokio::test]

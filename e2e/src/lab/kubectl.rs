@@ -38,6 +38,7 @@ pub struct Kubectl {
     kubeconfig: PathBuf,
     home: PathBuf,
     namespace: Option<String>,
+    editor: String,
 }
 
 /// How a kubectl command ended.
@@ -56,18 +57,39 @@ impl Kubectl {
     pub fn new(version: KubectlVersion, kubeconfig: &Path) -> anyhow::Result<Self> {
         let home = cleanup::scratch()?.join(format!("home-{}", cleanup::unique()));
         std::fs::create_dir_all(&home)?;
-        Ok(Self { program: tool(version.program())?, kubeconfig: kubeconfig.to_owned(), home, namespace: None })
+        let program = tool(version.program())?;
+        Ok(Self {
+            program,
+            kubeconfig: kubeconfig.to_owned(),
+            home,
+            namespace: None,
+            editor: "false".to_owned(),
+        })
+    }
+
+    /// The same with a program that `kubectl edit` calls with the file to edit.
+    pub fn with_editor(self, editor: &str) -> Self {
+        Self {
+            editor: editor.to_owned(),
+            ..self
+        }
     }
 
     /// The same in a namespace.
     pub fn in_namespace(&self, namespace: &str) -> Self {
-        Self { namespace: Some(namespace.to_owned()), ..self.clone() }
+        Self {
+            namespace: Some(namespace.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// A command that may fail.
     pub async fn try_run(&self, args: &[&str], stdin: &str) -> anyhow::Result<Output> {
         let mut child = self.spawn(args, Stdio::piped())?;
-        let mut input = child.stdin.take().context("kubectl has no standard input")?;
+        let mut input = child
+            .stdin
+            .take()
+            .context("kubectl has no standard input")?;
         let text = stdin.to_owned();
         // A kubectl that ends early leaves its input unread: that is its right.
         let feed = tokio::spawn(async move { drop(input.write_all(text.as_bytes()).await) });
@@ -83,13 +105,23 @@ impl Kubectl {
     /// A command that runs until it is killed (on drop), for example a watch.
     pub fn spawn(&self, args: &[&str], stdin: Stdio) -> anyhow::Result<tokio::process::Child> {
         let mut command = tokio::process::Command::new(&self.program);
-        command.env_clear().env("HOME", &self.home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .env("HOME", &self.home)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("EDITOR", &self.editor);
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
         if let Some(namespace) = &self.namespace {
             command.args(["--namespace", namespace]);
         }
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.spawn().with_context(|| format!("start {}", self.program.display()))
+        command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+            .spawn()
+            .with_context(|| format!("start {}", self.program.display()))
     }
 
     /// A command that must succeed; returns what it printed.
@@ -100,7 +132,13 @@ impl Kubectl {
     /// The same with standard input.
     pub async fn run_with(&self, args: &[&str], stdin: &str) -> anyhow::Result<String> {
         let output = self.try_run(args, stdin).await?;
-        ensure!(output.success, "kubectl {}: {}{}", args.join(" "), output.stdout, output.stderr);
+        ensure!(
+            output.success,
+            "kubectl {}: {}{}",
+            args.join(" "),
+            output.stdout,
+            output.stderr
+        );
         Ok(output.stdout)
     }
 
@@ -112,7 +150,11 @@ impl Kubectl {
     /// `apply -f -` that must be refused; returns the complaint.
     pub async fn refused(&self, manifest: &str) -> anyhow::Result<String> {
         let output = self.try_run(&["apply", "-f", "-"], manifest).await?;
-        ensure!(!output.success, "was not refused: {manifest}\n{}", output.stdout);
+        ensure!(
+            !output.success,
+            "was not refused: {manifest}\n{}",
+            output.stdout
+        );
         Ok(output.stderr)
     }
 

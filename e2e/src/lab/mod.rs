@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 
 pub use kubectl::{Kubectl, KubectlVersion, Output};
-pub use operator::{Metrics, Operator, OperatorConfig};
+pub use operator::{Metrics, Operator, OperatorConfig, operator_output};
 pub use postgres::{Durability, Postgres};
 pub use swarm::{Swarm, Task};
 pub use traefik::Traefik;
@@ -26,14 +26,19 @@ pub fn repository() -> PathBuf {
 /// A program that `e2e/setup.sh test` put into the tools directory.
 fn tool(name: &str) -> anyhow::Result<PathBuf> {
     let file = repository().join(".obiente/tools").join(name);
-    ensure!(file.exists(), "{} is missing: run `e2e/setup.sh test`", file.display());
+    ensure!(
+        file.exists(),
+        "{} is missing: run `e2e/setup.sh test`",
+        file.display()
+    );
     Ok(file)
 }
 
 /// Where the logs of what ran are kept for people to read after a failure.
 fn logs() -> anyhow::Result<PathBuf> {
     let directory = repository().join("target/e2e-logs");
-    std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("create {}", directory.display()))?;
     Ok(directory)
 }
 
@@ -45,7 +50,10 @@ fn free_port() -> anyhow::Result<u16> {
 
 /// Runs a program to its end and returns what it printed; its complaint is the error.
 fn run(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("run {command:?}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
     ensure!(
         output.status.success(),
         "{command:?}: {}: {}{}",

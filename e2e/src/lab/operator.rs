@@ -30,7 +30,11 @@ pub struct OperatorConfig {
 impl OperatorConfig {
     /// Against that Engine and that database, with defaults for the rest.
     pub fn new(docker_host: String, database_url: Option<String>) -> Self {
-        Self { docker_host, database_url, flags: Vec::new() }
+        Self {
+            docker_host,
+            database_url,
+            flags: Vec::new(),
+        }
     }
 }
 
@@ -66,16 +70,34 @@ impl Operator {
              rm -rf {data}",
             data = data.display()
         );
-        Ok(Self { config, data, port: free_port()?, log, child: None, _cleanup: Cleanup::register(&script)? })
+        Ok(Self {
+            config,
+            data,
+            port: free_port()?,
+            log,
+            child: None,
+            _cleanup: Cleanup::register(&script)?,
+        })
     }
 
     /// Starts the process, without waiting for anything.
     pub fn launch(&mut self) -> anyhow::Result<()> {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)?;
         let mut command = Command::new(binary()?);
         command.arg("run").arg("--data-dir").arg(&self.data);
-        command.args(["--listen", &format!("127.0.0.1:{}", self.port), "--docker-host", &self.config.docker_host]);
-        command.args(&self.config.flags).env_remove("DATABASE_URL").env_remove("DOCKER_HOST");
+        command.args([
+            "--listen",
+            &format!("127.0.0.1:{}", self.port),
+            "--docker-host",
+            &self.config.docker_host,
+        ]);
+        command
+            .args(&self.config.flags)
+            .env_remove("DATABASE_URL")
+            .env_remove("DOCKER_HOST");
         if let Some(url) = &self.config.database_url {
             command.env("DATABASE_URL", url);
         }
@@ -119,7 +141,11 @@ impl Operator {
 
     /// Its process id.
     pub fn pid(&self) -> anyhow::Result<u32> {
-        Ok(self.child.as_ref().context("the operator does not run")?.id())
+        Ok(self
+            .child
+            .as_ref()
+            .context("the operator does not run")?
+            .id())
     }
 
     /// A kubectl for it.
@@ -157,7 +183,9 @@ impl Operator {
         let ended = eventually_within(STOP_LIMIT, "the operator has stopped", async || {
             child.try_wait()?.context("it still runs")
         });
-        ended.await.with_context(|| format!("log: {}", self.log.display()))
+        ended
+            .await
+            .with_context(|| format!("log: {}", self.log.display()))
     }
 
     /// Starts again after a kill or a stop, and waits until it is ready.
@@ -190,19 +218,34 @@ fn for_child(child: Option<&mut Child>, log: &Path) -> anyhow::Result<()> {
 
 async fn client(kubeconfig: &Path) -> anyhow::Result<kube::Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(kube::Client::try_from(config)?)
 }
 
 async fn raw(client: &kube::Client, path: &str) -> anyhow::Result<String> {
-    Ok(client.request_text(http::Request::get(path).body(Vec::new())?).await?)
+    Ok(client
+        .request_text(http::Request::get(path).body(Vec::new())?)
+        .await?)
+}
+
+/// What the binary prints when it is run to its end; its complaint is the error.
+pub fn operator_output(args: &[&str]) -> anyhow::Result<String> {
+    run(Command::new(binary()?).args(args))
 }
 
 /// The binary of this very build: beside the test's or the benchmark's own.
 fn binary() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let found = own.ancestors().skip(1).take(2).map(|directory| directory.join("operator")).find(|file| file.is_file());
-    found.context("the operator is not built: run `cargo build -p operator` (or `make test`, which does)")
+    let found = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join("operator"))
+        .find(|file| file.is_file());
+    found.context(
+        "the operator is not built: run `cargo build -p operator` (or `make test`, which does)",
+    )
 }
 
 /// Samples of a Prometheus exposition.
@@ -215,7 +258,12 @@ impl Metrics {
             let (series, value) = line.rsplit_once(' ')?;
             Some((series.to_owned(), value.parse().ok()?))
         };
-        Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
+        Self(
+            text.lines()
+                .filter(|line| !line.starts_with('#'))
+                .filter_map(sample)
+                .collect(),
+        )
     }
 
     /// Sum of all series of a metric whose labels contain all of `labels` (as `name="value"`).
@@ -223,6 +271,10 @@ impl Metrics {
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         let of_metric = |series: &str| series.split('{').next() == Some(name);
         let matching = |series: &str| labels.iter().all(|label| series.contains(label));
-        self.0.iter().filter(|(series, _)| of_metric(series) && matching(series)).map(|(_, value)| value).sum()
+        self.0
+            .iter()
+            .filter(|(series, _)| of_metric(series) && matching(series))
+            .map(|(_, value)| value)
+            .sum()
     }
 }

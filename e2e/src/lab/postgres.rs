@@ -41,9 +41,14 @@ impl Account {
             return Ok(Self::Own);
         }
         let id = |flag: &str| -> anyhow::Result<u32> {
-            Ok(run(Command::new("id").args([flag, "postgres"]))?.trim().parse()?)
+            Ok(run(Command::new("id").args([flag, "postgres"]))?
+                .trim()
+                .parse()?)
         };
-        Ok(Self::Postgres { uid: id("-u")?, gid: id("-g")? })
+        Ok(Self::Postgres {
+            uid: id("-u")?,
+            gid: id("-g")?,
+        })
     }
 
     fn command(self, program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -51,7 +56,11 @@ impl Account {
             Self::Own => Command::new(program),
             Self::Postgres { uid, gid } => {
                 let mut command = Command::new("setpriv");
-                command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()]);
+                command.args([
+                    format!("--reuid={uid}"),
+                    format!("--regid={gid}"),
+                    "--clear-groups".into(),
+                ]);
                 command.arg(program);
                 command
             }
@@ -70,15 +79,24 @@ impl Postgres {
         }
         let binaries = binaries()?;
         let data = directory.join("data");
-        run(account.command(binaries.join("initdb")).current_dir(&directory).arg("--pgdata").arg(&data).args([
-            "--auth=trust",
-            "--username=postgres",
-            "--encoding=UTF8",
-            "--no-locale",
-            "--no-sync",
-        ]))?;
+        run(account
+            .command(binaries.join("initdb"))
+            .current_dir(&directory)
+            .arg("--pgdata")
+            .arg(&data)
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--no-sync",
+            ]))?;
         let port = free_port()?;
-        let sync = if durability == Durability::Disk { "on" } else { "off" };
+        let sync = if durability == Durability::Disk {
+            "on"
+        } else {
+            "off"
+        };
         let settings = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 300\n\
              fsync = {sync}\n"
@@ -92,19 +110,27 @@ impl Postgres {
             data = data.display(),
             directory = directory.display()
         );
-        let this = Self { binaries, data, port, account, _cleanup: Cleanup::register(&script)? };
+        let this = Self {
+            binaries,
+            data,
+            port,
+            account,
+            _cleanup: Cleanup::register(&script)?,
+        };
         this.start_again()?;
         Ok(this)
     }
 
     /// Starts the server after [`Postgres::crash`].
     pub fn start_again(&self) -> anyhow::Result<()> {
-        self.pg_ctl(&["start", "--wait", "--silent", "--log", "/dev/null"]).context("start Postgres")
+        self.pg_ctl(&["start", "--wait", "--silent", "--log", "/dev/null"])
+            .context("start Postgres")
     }
 
     /// Stops the server as a crash would: without a word to its clients, to be recovered at the next start.
     pub fn crash(&self) -> anyhow::Result<()> {
-        self.pg_ctl(&["stop", "--mode=immediate", "--wait", "--silent"]).context("stop Postgres")
+        self.pg_ctl(&["stop", "--mode=immediate", "--wait", "--silent"])
+            .context("stop Postgres")
     }
 
     /// Creates a database and returns its URL.
@@ -113,14 +139,24 @@ impl Postgres {
             .args(["--host=127.0.0.1", "--username=postgres"])
             .arg(format!("--port={}", self.port))
             .arg(name))?;
-        Ok(format!("postgres://postgres@127.0.0.1:{}/{name}", self.port))
+        Ok(format!(
+            "postgres://postgres@127.0.0.1:{}/{name}",
+            self.port
+        ))
     }
 
     fn pg_ctl(&self, args: &[&str]) -> anyhow::Result<()> {
         // Not through `run`: the server would inherit the pipes and keep them open.
         let mut command = self.account.command(self.binaries.join("pg_ctl"));
-        command.current_dir("/").arg("--pgdata").arg(&self.data).args(args);
-        let status = command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).status()?;
+        command
+            .current_dir("/")
+            .arg("--pgdata")
+            .arg(&self.data)
+            .args(args);
+        let status = command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .status()?;
         anyhow::ensure!(status.success(), "{command:?}: {status}");
         Ok(())
     }
@@ -135,10 +171,15 @@ fn binaries() -> anyhow::Result<PathBuf> {
         .filter_map(|entry| {
             let version = entry.file_name().to_str()?.parse().ok()?;
             let binaries = entry.path().join("bin");
-            binaries.join("initdb").exists().then_some((version, binaries))
+            binaries
+                .join("initdb")
+                .exists()
+                .then_some((version, binaries))
         })
         .collect();
     found.sort();
-    let (_, newest) = found.pop().context("no PostgreSQL in /usr/lib/postgresql: run `e2e/setup.sh test`")?;
+    let (_, newest) = found
+        .pop()
+        .context("no PostgreSQL in /usr/lib/postgresql: run `e2e/setup.sh test`")?;
     Ok(newest)
 }

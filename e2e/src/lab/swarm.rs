@@ -23,10 +23,19 @@ impl Swarm {
     pub fn up(nodes: u8) -> anyhow::Result<Self> {
         let name = format!("e{:x}x{:x}", std::process::id(), cleanup::unique());
         let script = script();
-        let cleanup = Cleanup::register(&format!("LAB_NAME={name} {} down >/dev/null", script.display()))?;
-        run(Command::new(script).args(["up", &nodes.to_string()]).env("LAB_NAME", &name))
-            .context("bring up a lab Swarm")?;
-        let mut this = Self { name, net: String::new(), _cleanup: cleanup };
+        let cleanup = Cleanup::register(&format!(
+            "LAB_NAME={name} {} down >/dev/null",
+            script.display()
+        ))?;
+        run(Command::new(script)
+            .args(["up", &nodes.to_string()])
+            .env("LAB_NAME", &name))
+        .context("bring up a lab Swarm")?;
+        let mut this = Self {
+            name,
+            net: String::new(),
+            _cleanup: cleanup,
+        };
         this.net = this.lab(["net"])?.trim().to_owned();
         Ok(this)
     }
@@ -42,22 +51,43 @@ impl Swarm {
     }
 
     /// A command of the script, for example `["kill-node", "2"]`.
-    pub fn lab<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> anyhow::Result<String> {
-        run(Command::new(script()).args(args).env("LAB_NAME", &self.name))
+    pub fn lab<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+    ) -> anyhow::Result<String> {
+        run(Command::new(script())
+            .args(args)
+            .env("LAB_NAME", &self.name))
     }
 
     /// The docker client on the manager.
-    pub fn docker<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> anyhow::Result<String> {
-        run(Command::new("docker").args(["--host", &self.docker_host(1)]).args(args))
+    pub fn docker<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+    ) -> anyhow::Result<String> {
+        run(Command::new("docker")
+            .args(["--host", &self.docker_host(1)])
+            .args(args))
     }
 
     /// The spec, the version and the rest of a service, as the Engine tells it; `None` when there is none.
     pub fn service(&self, name: &str) -> anyhow::Result<Option<Value>> {
-        let listed = self.docker(["service", "ls", "--quiet", "--filter", &format!("name={name}")])?;
+        let listed = self.docker([
+            "service",
+            "ls",
+            "--quiet",
+            "--filter",
+            &format!("name={name}"),
+        ])?;
         for id in listed.split_whitespace() {
-            let Ok(text) = self.docker(["service", "inspect", id]) else { continue };
-            let found: Vec<Value> = serde_json::from_str(&text).context("docker service inspect")?;
-            let named = found.into_iter().find(|service| service["Spec"]["Name"] == name);
+            let Ok(text) = self.docker(["service", "inspect", id]) else {
+                continue;
+            };
+            let found: Vec<Value> =
+                serde_json::from_str(&text).context("docker service inspect")?;
+            let named = found
+                .into_iter()
+                .find(|service| service["Spec"]["Name"] == name);
             if named.is_some() {
                 return Ok(named);
             }
@@ -68,7 +98,11 @@ impl Swarm {
     /// Names of all services whose name starts with `prefix`, sorted, doubles included.
     pub fn services(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
         let text = self.docker(["service", "ls", "--format", "{{.Name}}"])?;
-        let mut names: Vec<String> = text.lines().filter(|n| n.starts_with(prefix)).map(str::to_owned).collect();
+        let mut names: Vec<String> = text
+            .lines()
+            .filter(|n| n.starts_with(prefix))
+            .map(str::to_owned)
+            .collect();
         names.sort();
         Ok(names)
     }
@@ -77,12 +111,22 @@ impl Swarm {
     /// that are meant to run.
     pub fn running_tasks(&self, service: &str) -> anyhow::Result<Vec<Task>> {
         let text = self.docker([
-            "service", "ps", "--no-trunc", "--filter", "desired-state=running", "--format",
-            "{{.ID}} {{.Node}} {{.CurrentState}}", service,
+            "service",
+            "ps",
+            "--no-trunc",
+            "--filter",
+            "desired-state=running",
+            "--format",
+            "{{.ID}} {{.Node}} {{.CurrentState}}",
+            service,
         ])?;
         let task = |line: &str| {
             let mut words = line.split_whitespace().map(str::to_owned);
-            Some(Task { id: words.next()?, node: words.next()?, state: words.next()?.to_lowercase() })
+            Some(Task {
+                id: words.next()?,
+                node: words.next()?,
+                state: words.next()?.to_lowercase(),
+            })
         };
         Ok(text.lines().filter_map(task).collect())
     }

@@ -26,7 +26,9 @@ impl Traefik {
     pub fn start(swarm: &Swarm, network: &str) -> anyhow::Result<Self> {
         traefik_is_there()?;
         swarm.lab(["traefik", network]).context("start Traefik")?;
-        Ok(Self { address: swarm.address(1) })
+        Ok(Self {
+            address: swarm.address(1),
+        })
     }
 
     /// Asks for `path` under a host name, as a browser would.
@@ -36,20 +38,33 @@ impl Traefik {
 
     /// The HTTP routers that Traefik has made of the labels, by name.
     pub async fn routers(&self) -> anyhow::Result<Vec<Value>> {
-        let (status, body) = request(&format!("http://{}:8080/api/http/routers", self.address), "traefik").await?;
+        let (status, body) = request(
+            &format!("http://{}:8080/api/http/routers", self.address),
+            "traefik",
+        )
+        .await?;
         anyhow::ensure!(status == 200, "Traefik's API says {status}: {body}");
         Ok(serde_json::from_str(&body)?)
     }
 }
 
 async fn request(url: &str, host: &str) -> anyhow::Result<(u16, String)> {
-    let request = http::Request::get(url).header("host", host).body(Empty::<Bytes>::new())?;
+    let request = http::Request::get(url)
+        .header("host", host)
+        .body(Empty::<Bytes>::new())?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let exchange = async {
         let response = client.request(request).await.context("no answer")?;
         let status = response.status().as_u16();
-        let body = response.into_body().collect().await.context("an answer without an end")?.to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .context("an answer without an end")?
+            .to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     };
-    tokio::time::timeout(REQUEST_LIMIT, exchange).await.context("no answer in time")?
+    tokio::time::timeout(REQUEST_LIMIT, exchange)
+        .await
+        .context("no answer in time")?
 }

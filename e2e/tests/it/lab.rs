@@ -7,7 +7,14 @@ use e2e::{cleanup, eventually};
 #[tokio::test]
 async fn a_node_that_lost_power_is_down_and_comes_back_as_itself() -> anyhow::Result<()> {
     let swarm = Swarm::up(2)?;
-    let nodes = || swarm.docker(["node", "ls", "--format", "{{.ID}} {{.Hostname}} {{.Status}}"]);
+    let nodes = || {
+        swarm.docker([
+            "node",
+            "ls",
+            "--format",
+            "{{.ID}} {{.Hostname}} {{.Status}}",
+        ])
+    };
     let before = nodes()?;
     ensure!(before.contains("n2 Ready"), "{before}");
     swarm.lab(["kill-node", "2"])?;
@@ -29,8 +36,22 @@ async fn a_node_that_lost_power_is_down_and_comes_back_as_itself() -> anyhow::Re
 #[tokio::test]
 async fn two_labs_stand_side_by_side() -> anyhow::Result<()> {
     let (one, two) = (Swarm::up(1)?, Swarm::up(1)?);
-    ensure!(one.address(1) != two.address(1), "both are {}", one.address(1));
-    let service = ["service", "create", "--detach", "--no-resolve-image", "--name", "web", "busybox:1.36", "sleep", "600"];
+    ensure!(
+        one.address(1) != two.address(1),
+        "both are {}",
+        one.address(1)
+    );
+    let service = [
+        "service",
+        "create",
+        "--detach",
+        "--no-resolve-image",
+        "--name",
+        "web",
+        "busybox:1.36",
+        "sleep",
+        "600",
+    ];
     one.docker(service)?;
     ensure!(one.services("")? == ["web"] && two.services("")?.is_empty());
     let task = eventually("the task runs", async || {
@@ -47,9 +68,15 @@ fn postgres_keeps_its_data_over_a_crash() -> anyhow::Result<()> {
     let postgres = Postgres::start(Durability::Memory)?;
     postgres.create_database("kept")?;
     postgres.crash()?;
-    ensure!(postgres.create_database("refused").is_err(), "a stopped server answered");
+    ensure!(
+        postgres.create_database("refused").is_err(),
+        "a stopped server answered"
+    );
     postgres.start_again()?;
-    let twice = postgres.create_database("kept").err().context("the database was lost")?;
+    let twice = postgres
+        .create_database("kept")
+        .err()
+        .context("the database was lost")?;
     ensure!(twice.to_string().contains("already exists"), "{twice}");
     Ok(())
 }

@@ -1,3 +1,19 @@
 //! What the product promises, proven on real components: one behaviour per file.
 
+mod bad_input;
+mod clients;
+mod crash;
+mod deployment;
+mod drift;
+mod first_run;
+mod health;
+mod kubectl;
 mod lab;
+mod locations;
+mod node;
+mod outages;
+mod route;
+mod rules;
+mod samples;
+mod status;
+mod world;

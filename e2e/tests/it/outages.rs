@@ -1,0 +1,194 @@
+//! What the operator stands on goes away and comes back; it says so and catches up by itself.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use e2e::eventually;
+use e2e::lab::KubectlVersion;
+
+use crate::world::{Namespace, World, condition_of, web};
+
+async fn reason(ns: &Namespace<'_>, status: &str, reason: &str) -> anyhow::Result<()> {
+    eventually(&format!("Ready={status}, {reason}"), async || {
+        let object = ns.kubectl.get(&["deployment", "web"]).await?;
+        let ready = condition_of(&object, "Ready")?;
+        ensure!(
+            ready["status"] == status && (reason.is_empty() || ready["reason"] == reason),
+            "{ready}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_engine_restarts() -> anyhow::Result<()> {
+    let world = World::new(1).await?;
+    let ns = world.namespace("engine").await?;
+    ns.kubectl.apply(&web("web", 1)).await?;
+    ns.ready("deployment", "web").await?;
+    let id = ns.service("web")?["ID"].clone();
+
+    world.swarm.lab(["kill-node", "1"])?;
+    reason(&ns, "Unknown", "SwarmUnreachable").await?;
+    // Intent is taken all the same, and the process is alive and ready for it.
+    ns.kubectl
+        .run(&["scale", "deployment", "web", "--replicas=2"])
+        .await?;
+    ensure!(world.operator.raw("/livez").await? == "ok");
+
+    world.swarm.lab(["start-node", "1"])?;
+    let object = ns.ready("deployment", "web").await?;
+    ensure!(
+        object["status"]["readyReplicas"] == 2,
+        "{}",
+        object["status"]
+    );
+    ensure!(
+        ns.service("web")?["ID"] == id,
+        "the service was created anew"
+    );
+    ensure!(ns.services()?.len() == 1, "{:?}", ns.services()?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn postgres_restarts() -> anyhow::Result<()> {
+    let world = World::new(1).await?;
+    let ns = world.namespace("database").await?;
+    ns.kubectl.apply(&web("web", 1)).await?;
+    ns.ready("deployment", "web").await?;
+
+    world.postgres.crash()?;
+    let refused = ns
+        .kubectl
+        .try_run(&["create", "configmap", "lost", "--from-literal=a=b"], "")
+        .await?;
+    ensure!(
+        !refused.success,
+        "a write was acknowledged without a database"
+    );
+    ensure!(
+        world.operator.raw("/livez").await? == "ok",
+        "trap T32: alive, whatever Postgres does"
+    );
+    eventually("it says that it is not ready", async || {
+        let kubectl = world.operator.kubectl(KubectlVersion::V1_32)?;
+        let answer = kubectl.try_run(&["get", "--raw", "/readyz"], "").await?;
+        ensure!(!answer.success, "{answer:?}");
+        Ok(())
+    })
+    .await?;
+
+    world.postgres.start_again()?;
+    eventually("writes are taken again", async || {
+        ns.kubectl
+            .run(&[
+                "patch",
+                "deployment",
+                "web",
+                "--type=merge",
+                "-p",
+                r#"{"spec":{"replicas":2}}"#,
+            ])
+            .await
+    })
+    .await?;
+    let object = ns.ready("deployment", "web").await?;
+    ensure!(
+        object["status"]["readyReplicas"] == 2,
+        "{}",
+        object["status"]
+    );
+    let rows = format!(
+        "select 1 from deployment_locations where deployment_id = '{}/web' and status = 'running'",
+        ns.name
+    );
+    eventually("the table has caught up", async || {
+        let found = world.sql(&rows).await?.len();
+        ensure!(found == 2, "{found} rows");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_after_an_orderly_restart() -> anyhow::Result<()> {
+    let mut world = World::new(1).await?;
+    let ns = world.namespace("restart").await?;
+    ns.kubectl.apply(&web("web", 1)).await?;
+    let before = ns.ready("deployment", "web").await?;
+    let (name, kubectl) = (ns.name.clone(), ns.kubectl.clone());
+    let tasks = world.swarm.running_tasks(&format!("{name}_web"))?;
+
+    let status = world.operator.stop().await?;
+    ensure!(status.success(), "ended with {status}");
+    ensure!(
+        world.swarm.running_tasks(&format!("{name}_web"))? == tasks,
+        "containers must keep running"
+    );
+    world.operator.restart().await?;
+    let after = kubectl.get(&["deployment", "web"]).await?;
+    ensure!(
+        after["metadata"]["uid"] == before["metadata"]["uid"],
+        "another object came back"
+    );
+    // Nothing changed while it was away, so nothing is written (trap T22).
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let writes = world
+        .operator
+        .metrics()
+        .await?
+        .sum("swarm_engine_writes_total", &[]);
+    ensure!(
+        writes == 0.0,
+        "{writes} writes to the Engine after a restart"
+    );
+    let tasks_after = world.swarm.running_tasks(&format!("{name}_web"))?;
+    let ids =
+        |tasks: &[e2e::lab::Task]| tasks.iter().map(|task| task.id.clone()).collect::<Vec<_>>();
+    ensure!(ids(&tasks_after) == ids(&tasks), "tasks were restarted");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_apply_writes_nothing() -> anyhow::Result<()> {
+    let world = World::new(1).await?;
+    let ns = world.namespace("again").await?;
+    let all: String = (0..5)
+        .map(|i| format!("{}---\n", web(&format!("web-{i}"), 1)))
+        .collect();
+    ns.kubectl.apply(&all).await?;
+    for i in 0..5 {
+        ns.ready("deployment", &format!("web-{i}")).await?;
+    }
+    let counters = async || -> anyhow::Result<(f64, f64)> {
+        let metrics = world.operator.metrics().await?;
+        Ok((
+            metrics.sum("swarm_engine_writes_total", &[]),
+            metrics.sum("store_cache_revision", &[]),
+        ))
+    };
+    let settled = eventually("two seconds without a write", async || {
+        let before = counters().await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let after = counters().await?;
+        ensure!(before == after, "{before:?}, then {after:?}");
+        Ok(after)
+    })
+    .await?;
+    ensure!(settled.0 >= 5.0, "the counter does not count: {settled:?}");
+    ns.kubectl.apply(&all).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = counters().await?;
+    ensure!(
+        after == settled,
+        "writes to the Engine and the store's revision: {settled:?}, then {after:?}"
+    );
+    world
+        .operator
+        .raw("/health")
+        .await
+        .context("/health")
+        .map(drop)
+}
