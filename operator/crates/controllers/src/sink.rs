@@ -4,25 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use plan::Row;
 
 /// Where projections are written. Implementations check the leader's epoch in the same
 /// transaction, so that a deposed leader cannot write.
 #[async_trait]
 pub trait ProjectionSink: Send + Sync + 'static {
-    /// Task ids, node ids and routing keys that the tables hold now, each with a hash of the
-    /// row (as `plan` computes it), so that only differences are written.
+    /// The keys that the table holds now, each with the hash of its row, so that only
+    /// differences are written.
     async fn load(&self, table: Table) -> Result<BTreeMap<String, String>, SinkError>;
-    /// Upserts and deletes in one transaction. Rows are JSON objects whose keys are column names.
-    async fn write(
-        &self,
-        table: Table,
-        upserts: Vec<Row>,
-        deletes: BTreeSet<String>,
-    ) -> Result<(), SinkError>;
+    /// Upserts and deletes in one transaction.
+    async fn write(&self, table: Table, upserts: Vec<Row>, deletes: BTreeSet<String>) -> Result<(), SinkError>;
 }
 
 /// The projection tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// `deployment_locations`, key `task_id`.
     Locations,
@@ -30,17 +26,6 @@ pub enum Table {
     Nodes,
     /// `deployment_routing`, key `routing_key`.
     Routing,
-}
-
-/// One row to upsert.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// Value of the key column.
-    pub key: String,
-    /// Hash of `columns`, stored in the column `row_hash`.
-    pub hash: String,
-    /// Column name to value, without key and hash.
-    pub columns: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Why a projection could not be read or written.

@@ -1,0 +1,45 @@
+//! A Deployment that is being deleted: its service, tasks and network go first.
+
+use api_types::Deployment;
+use kube::runtime::controller::Action;
+use kube::{Api, Resource as _, ResourceExt as _};
+use plan::deployment::teardown;
+
+use crate::context::{Scope, look_again};
+use crate::deployment::{STALE, act, observe};
+use crate::error::Error;
+use crate::finalizer;
+use crate::status::patch_status;
+
+/// Takes down what is left, and releases the object when nothing is.
+pub(crate) async fn cleanup(
+    api: &Api<Deployment>,
+    object: &Deployment,
+    scope: &Scope<Deployment>,
+) -> Result<Action, Error> {
+    let Some(seen) = observe::observe(object, scope).await? else {
+        return Ok(Action::requeue(STALE));
+    };
+    let teardown = teardown(&seen.input(object, &scope.context), has_neighbours(object, scope));
+    act::act(object, &teardown.steps, &[], scope).await?;
+    scope.context.events.publish_all(&object.object_ref(&()), &teardown.events).await;
+    if teardown.done {
+        finalizer::release(api, object).await?;
+        let uid = object.uid().unwrap_or_default();
+        scope.memory.forget(&uid);
+        scope.context.notes.lock().remove(&uid);
+        return Ok(Action::await_change());
+    }
+    patch_status(api, object, object.status.as_ref(), &teardown.status, scope).await?;
+    Ok(look_again(object, teardown.recheck))
+}
+
+/// Does another Deployment that stays need the namespace's network?
+fn has_neighbours(object: &Deployment, scope: &Scope<Deployment>) -> bool {
+    let neighbour = |other: &Deployment| {
+        other.namespace() == object.namespace()
+            && other.uid() != object.uid()
+            && other.metadata.deletion_timestamp.is_none()
+    };
+    scope.context.deployments.find(neighbour).is_some()
+}

@@ -1,0 +1,41 @@
+//! Deployments: the only writer of Swarm services and networks (D4).
+
+mod act;
+mod cleanup;
+mod observe;
+mod report;
+
+pub(crate) use act::describe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::Deployment;
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+
+use crate::context::{Scope, look_again};
+use crate::error::Error;
+use crate::finalizer;
+
+/// Time until the observation that has seen our own last act is expected.
+const STALE: Duration = Duration::from_millis(250);
+
+/// Makes the Swarm match one Deployment and says how it went.
+pub(crate) async fn reconcile(object: Arc<Deployment>, scope: Arc<Scope<Deployment>>) -> Result<Action, Error> {
+    let namespace = object.namespace().ok_or(Error::Incomplete("namespace"))?;
+    let api: Api<Deployment> = Api::namespaced(scope.context.client.clone(), &namespace);
+    let object = scope.memory.newest(&object).map_or(object, Arc::new);
+    if object.metadata.deletion_timestamp.is_some() {
+        return cleanup::cleanup(&api, &object, &scope).await;
+    }
+    finalizer::ensure(&api, &*object).await?;
+
+    let Some(mut seen) = observe::observe(&object, &scope).await? else {
+        return Ok(Action::requeue(STALE));
+    };
+    let plan = plan::deployment::plan(&seen.input(&object, &scope.context));
+    act::act(&object, &plan.steps, &plan.changes, &scope).await?;
+    report::report(&api, &object, &mut seen, &plan, &scope).await?;
+    Ok(look_again(&*object, plan.recheck))
+}

@@ -1,0 +1,66 @@
+//! What can go wrong in a reconcile, and whether to try again.
+
+use plan::retry::Class;
+
+use crate::sink::SinkError;
+
+/// A reconcile that failed. Waiting for something is not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused or did not answer.
+    #[error("{doing}: {source}")]
+    Api {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        source: kube::Error,
+    },
+    /// The Swarm refused or did not answer.
+    #[error("{doing}: {source}")]
+    Swarm {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        source: swarm::Error,
+    },
+    /// A projection could not be written.
+    #[error(transparent)]
+    Projection(#[from] SinkError),
+    /// kube's finalizer helper failed to add or remove the finalizer.
+    #[error("finalizer: {0}")]
+    Finalizer(#[source] kube::Error),
+    /// The object has no name, namespace or uid: the API server never sends such a thing.
+    #[error("the object has no {0}")]
+    Incomplete(&'static str),
+}
+
+impl Error {
+    /// Names what was being done when an API call failed.
+    pub fn api(doing: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api { doing, source }
+    }
+
+    /// The class that decides about trying again (T21).
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Api { source, .. } | Self::Finalizer(source) => match source {
+                kube::Error::Api(status) if status.is_conflict() => Class::Conflict,
+                kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => Class::Bug,
+                kube::Error::Api(_) => Class::Transient,
+                _ => Class::Unavailable,
+            },
+            // A name that we took ourselves without hearing of it, a service that somebody
+            // removed: the world is not as it was planned on.
+            Self::Swarm { source, .. }
+                if source.is_conflict()
+                    || matches!(source.kind, swarm::ErrorKind::NameTaken(_) | swarm::ErrorKind::NotFound(_)) =>
+            {
+                Class::Conflict
+            }
+            Self::Swarm { source, .. } if source.is_transient() => Class::Unavailable,
+            Self::Swarm { .. } => Class::Transient,
+            Self::Projection(_) => Class::Unavailable,
+            Self::Incomplete(_) => Class::Bug,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One watch per kind, shared by its store, its controller and whoever else wants to know.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::resolver::Changes;
+
+/// An object or tombstone from a watch.
+pub(crate) type Watched<K> = Result<K, watcher::Error>;
+
+/// Starts watching a kind of ours: its store, and the stream of changes that concern a
+/// controller, each after the store has it. Changes of status do not: a controller that woke on
+/// its own report would run once more for nothing (T13, T14).
+pub(crate) fn objects<K>(
+    client: &Client,
+    changes: Arc<Changes>,
+) -> (Store<K>, impl Stream<Item = Watched<K>> + Send + 'static)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let mut filter = Filter::default();
+    let stream = watch(Api::<K>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .flat_map(move |event| {
+            let concerning = filter.concerning(event);
+            if concerning.iter().any(Result::is_ok) {
+                changes.touch();
+            }
+            futures::stream::iter(concerning)
+        });
+    (reader, stream)
+}
+
+/// Metadata of all objects of a kind, as they change or go.
+pub(crate) fn metadata<K>(client: &Client) -> impl Stream<Item = (String, String)> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watch(Api::<PartialObjectMeta<K>>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .filter_map(|object| std::future::ready(object.ok()))
+        .map(|object| (object.namespace().unwrap_or_default(), object.name_any()))
+}
+
+/// Lets through what concerns a controller.
+struct Filter<K> {
+    /// A digest of what concerns, by uid.
+    seen: HashMap<String, u64>,
+    /// Objects of a list that is still coming in: the store has none of them before all.
+    listed: Vec<K>,
+}
+
+impl<K> Default for Filter<K> {
+    fn default() -> Self {
+        Self { seen: HashMap::new(), listed: Vec::new() }
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone> Filter<K> {
+    fn concerning(&mut self, event: Watched<Event<K>>) -> Vec<Watched<K>> {
+        match event {
+            Ok(Event::Apply(object)) => {
+                let digest = digest(&object);
+                let last = self.seen.insert(object.uid().unwrap_or_default(), digest);
+                if last == Some(digest) { vec![] } else { vec![Ok(object)] }
+            }
+            Ok(Event::Delete(object)) => {
+                self.seen.remove(&object.uid().unwrap_or_default());
+                vec![Ok(object)]
+            }
+            Ok(Event::Init) => {
+                self.listed.clear();
+                vec![]
+            }
+            Ok(Event::InitApply(object)) => {
+                self.listed.push(object);
+                vec![]
+            }
+            Ok(Event::InitDone) => {
+                let listed = std::mem::take(&mut self.listed);
+                self.seen =
+                    listed.iter().map(|object| (object.uid().unwrap_or_default(), digest(object))).collect();
+                listed.into_iter().map(Ok).collect()
+            }
+            Err(error) => vec![Err(error)],
+        }
+    }
+}
+
+/// All of an object that a controller reads, status left out.
+fn digest<K: Resource>(object: &K) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (object.meta().generation, object.finalizers(), object.annotations(), object.labels()).hash(&mut hasher);
+    object.meta().deletion_timestamp.is_some().hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use api_types::Deployment;
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    fn object(generation: i64) -> Deployment {
+        let metadata = ObjectMeta { uid: Some("u".into()), generation: Some(generation), ..ObjectMeta::default() };
+        Deployment { metadata, ..Deployment::new("web", api_types::DeploymentSpec::default()) }
+    }
+
+    #[test]
+    fn a_change_of_status_concerns_nobody_and_a_new_finalizer_does() {
+        let mut filter = Filter::default();
+        let mut concerns = |event| !filter.concerning(Ok(event)).is_empty();
+        assert!(concerns(Event::Apply(object(1))));
+        assert!(!concerns(Event::Apply(object(1))));
+        assert!(concerns(Event::Apply(object(2))));
+        let mut held = object(2);
+        held.metadata.finalizers = Some(vec!["x".into()]);
+        assert!(concerns(Event::Apply(held)));
+        assert!(concerns(Event::Delete(object(2))));
+        assert!(concerns(Event::Apply(object(2))), "an object that is made again is new");
+        assert!(!concerns(Event::Init));
+        assert!(!concerns(Event::InitApply(object(2))), "the store does not have it yet");
+        assert!(concerns(Event::InitDone));
+    }
+}
