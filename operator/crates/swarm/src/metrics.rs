@@ -138,3 +138,32 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_as_documented() {
+        let metrics = Metrics::default();
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        metrics.called("service_create", "name_taken", Duration::from_millis(3));
+        metrics.wrote();
+        metrics.polled(false);
+        metrics.observed(&plan::model::Snapshot::default());
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"swarm_engine_calls_total{operation="service_create",outcome="name_taken"} 1"#,
+            r#"swarm_engine_call_seconds_count{operation="service_create"} 1"#,
+            "swarm_engine_writes_total 1",
+            "swarm_polls_total 1",
+            "swarm_polls_failed_total 1",
+            r#"swarm_objects{kind="service"} 0"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+}
