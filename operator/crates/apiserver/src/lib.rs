@@ -1,1 +1,37 @@
-//! placeholder
+//! The Kubernetes surface over the store.
+//!
+//! A request runs: `dispatch` (identity, path, permission, deadline) → one of `handlers` (decode,
+//! patch, default, validate) → `store` → answer in the negotiated form. The crate knows nothing of
+//! Swarm, and no handler knows a kind: what is served is a table (`registry`), filled from
+//! `CustomResourceDefinition`s and from the built-in kinds in `builtin`.
+//!
+//! Errors become HTTP codes and `metav1.Status` in `status_error` and nowhere else.
+
+mod authn;
+mod authz;
+mod builtin;
+mod config;
+mod decode;
+mod dispatch;
+mod documents;
+mod handlers;
+mod meta;
+mod metrics;
+mod negotiate;
+pub mod registry;
+mod request_info;
+mod selector;
+mod server;
+mod status_error;
+mod subresource;
+
+pub mod patch;
+pub mod columns;
+pub mod schema;
+pub mod validation;
+
+pub use authn::{StaticToken, UserInfo};
+pub use authz::{Attributes, Authorizer, Decision, MastersOnly};
+pub use config::{Config, Limits, VersionInfo};
+pub use server::{ApiServer, ServerError};
+pub use status_error::ApiError;

@@ -1,0 +1,191 @@
+//! Events: one stored form (core), served under two groups; kept for a while after they were last
+//! seen.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event as CoreEvent;
+use k8s_openapi::api::events::v1::Event;
+use serde_json::{Map, Value, json};
+use store::{Consistency, Expect, ListQuery, Object, Op, Write, WriteError};
+use tokio_util::sync::CancellationToken;
+
+use super::{Names, stored};
+use crate::registry::{Conversion, ResourceDef, Strategy};
+use crate::server::{ApiServer, ServerError};
+use crate::status_error::ApiError;
+use crate::validation::FieldError;
+
+const GROUP: &str = "events.k8s.io";
+/// How often old Events are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Names in core, and in `events.k8s.io`; everything else is called the same.
+const RENAMED: [(&str, &str); 7] = [
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
+];
+
+/// See the module.
+struct EventStrategy {
+    /// The field that names the object.
+    object: &'static str,
+}
+
+impl Strategy for EventStrategy {
+    fn tracks_generation(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let (own, about) = (&object["metadata"]["namespace"], &object[self.object]["namespace"]);
+        let elsewhere = about.as_str().is_some_and(|about| !about.is_empty() && own != about);
+        if old.is_none() && elsewhere {
+            let field = format!("{}.namespace", self.object);
+            return vec![FieldError::invalid(field, about.clone(), "does not match event.namespace")];
+        }
+        Vec::new()
+    }
+}
+
+/// Both rows of the table.
+///
+/// # Errors
+/// A schema that does not compile: a bug.
+pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
+    let names = || Names::core("events", "Event", &["ev"]);
+    let core = stored::<CoreEvent>(names(), EventStrategy { object: "involvedObject" })?;
+    let newer = stored::<Event>(Names { group: GROUP, ..names() }, EventStrategy { object: "regarding" })?;
+    let about = |root: &str| {
+        let parts = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
+        parts.map(|part| format!("{root}.{part}")).to_vec()
+    };
+    let with = |mut fields: Vec<String>, more: [&str; 3]| {
+        fields.extend(more.map(str::to_owned));
+        fields
+    };
+    Ok([
+        ResourceDef {
+            selectable_fields: with(about("involvedObject"), ["reason", "reportingComponent", "type"]),
+            storage: core.storage.clone(),
+            ..core.clone()
+        },
+        ResourceDef {
+            selectable_fields: with(about("regarding"), ["reason", "reportingController", "type"]),
+            storage: core.storage,
+            conversion: Some(Conversion { from_stored, to_stored }),
+            ..newer
+        },
+    ])
+}
+
+/// When it last happened, in either form.
+fn last_seen(object: &Value) -> Option<Timestamp> {
+    let times = [
+        &object["series"]["lastObservedTime"],
+        &object["lastTimestamp"],
+        &object["deprecatedLastTimestamp"],
+        &object["eventTime"],
+        &object["metadata"]["creationTimestamp"],
+    ];
+    times.into_iter().filter_map(Value::as_str).filter_map(|text| text.parse::<Timestamp>().ok()).max()
+}
+
+fn from_stored(object: Value) -> Value {
+    renamed(object, "events.k8s.io/v1", |core, newer| (core, newer))
+}
+
+fn to_stored(object: Value) -> Value {
+    renamed(object, "v1", |core, newer| (newer, core))
+}
+
+fn renamed(
+    object: Value,
+    api_version: &str,
+    direction: fn(&'static str, &'static str) -> (&'static str, &'static str),
+) -> Value {
+    let Value::Object(fields) = object else { return object };
+    let name_of = |name: String| {
+        let pairs = RENAMED.iter().map(|(core, newer)| direction(core, newer));
+        pairs.into_iter().find(|(from, _)| *from == name).map_or(name, |(_, to)| to.to_owned())
+    };
+    let mut fields: Map<String, Value> = fields.into_iter().map(|(name, value)| (name_of(name), value)).collect();
+    fields.insert("apiVersion".to_owned(), json!(api_version));
+    Value::Object(fields)
+}
+
+/// The loop: removes old Events until cancelled.
+pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        match cancel.run_until_cancelled(sweep(&server, Timestamp::now())).await {
+            Some(Ok(0)) | None => {}
+            Some(Ok(count)) => tracing::debug!(count, "removed old Events"),
+            Some(Err(error)) => tracing::warn!(%error, "cannot remove old Events, trying again"),
+        }
+    }
+}
+
+/// Removes Events last seen longer ago than they are kept; returns how many.
+pub(crate) async fn sweep(server: &ApiServer, now: Timestamp) -> Result<usize, ApiError> {
+    let store = &server.inner.store;
+    let oldest = now.checked_sub(server.inner.config.limits.event_ttl).unwrap_or(Timestamp::MIN);
+    let query = ListQuery {
+        resource: "events".into(),
+        namespace: None,
+        filter: Some(std::sync::Arc::new(move |object: &Object| is_older(object, oldest))),
+        at: Consistency::Cached,
+        after: None,
+        limit: None,
+    };
+    let mut removed = 0;
+    for object in store.list(query).await?.objects {
+        let expect = Expect::Revision(object.revision);
+        let write = Write { key: object.key.clone(), expect, op: Op::Delete(None), guards: Vec::new() };
+        match store.commit(write).await {
+            Ok(_) => removed += 1,
+            // It happened again, or is gone already.
+            Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => {}
+            Err(WriteError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Ok(removed)
+}
+
+fn is_older(object: &Object, oldest: Timestamp) -> bool {
+    let seen = serde_json::from_slice::<Value>(&object.json).ok().and_then(|event| last_seen(&event));
+    seen.is_some_and(|seen| seen < oldest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms() {
+        let core = json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "involvedObject": {"name": "web"},
+            "message": "m", "source": {"component": "c"}, "count": 2, "reportingComponent": "c", "reason": "r",
+            "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": null,
+        });
+        let newer = from_stored(core.clone());
+        let expected = json!({
+            "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "regarding": {"name": "web"},
+            "note": "m", "deprecatedSource": {"component": "c"}, "deprecatedCount": 2, "reportingController": "c",
+            "reason": "r", "deprecatedFirstTimestamp": "2026-01-01T00:00:00Z", "deprecatedLastTimestamp": null,
+        });
+        assert_eq!(newer, expected);
+        assert_eq!(to_stored(newer), core);
+    }
+
+    #[test]
+    fn last_seen_is_the_latest_time() {
+        let event = json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "eventTime": "2026-01-01T00:00:05.123456Z", "series": {"lastObservedTime": "2026-01-01T00:01:00Z"}});
+        assert_eq!(last_seen(&event), "2026-01-01T00:01:00Z".parse().ok());
+    }
+}

@@ -1,0 +1,298 @@
+//! Namespaces and their life cycle.
+//!
+//! Creation into a namespace is guarded by the namespace's revision, checked in the transaction
+//! that writes: once a namespace is `Terminating` nothing can appear in it any more, and so an
+//! empty terminating namespace stays empty and can go. The loop here deletes the contents, then
+//! releases the finalizer `kubernetes`. It acts on what is there and may be run by several
+//! processes at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use store::{Consistency, Expect, Key, ListQuery, Op, WatchEvent, WatchFrom, WatchQuery, Write, WriteError};
+use tokio_util::sync::CancellationToken;
+
+use crate::handlers::{DeleteOptions, Deleted, delete_stored};
+use crate::meta;
+use crate::registry::{ResourceDef, Strategy, StrategyError, Subresources, WriteContext};
+use crate::server::ApiServer;
+use crate::status_error::{ApiError, Subject};
+use crate::validation::names::NameRule;
+
+/// Namespaces that always exist.
+const PERMANENT: [&str; 2] = ["default", "kube-system"];
+const FINALIZER: &str = "kubernetes";
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// How soon a namespace whose contents wait for their finalizers is looked at again.
+const RECHECK: Duration = Duration::from_millis(500);
+/// Pause after the store did not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct NamespaceStrategy;
+
+impl Strategy for NamespaceStrategy {
+    fn tracks_generation(&self) -> bool {
+        false
+    }
+
+    fn name_rule(&self) -> NameRule {
+        NameRule::Label
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
+        name_label(object);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("spec".to_owned(), json!({"finalizers": [FINALIZER]}));
+            fields.insert("status".to_owned(), json!({"phase": "Active"}));
+        }
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value, _: &WriteContext<'_>) {
+        *object = with_finalizers_of(object, old);
+        name_label(object);
+    }
+
+    fn may_delete(&self, object: &Value) -> Result<(), StrategyError> {
+        if PERMANENT.contains(&meta::name(object)) {
+            return Err(StrategyError("this namespace may not be deleted".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn prepare_delete(&self, object: &mut Value) {
+        if let Some(fields) = object.as_object_mut() {
+            let status = fields.entry("status").or_insert_with(|| json!({}));
+            if let Some(status) = status.as_object_mut() {
+                status.insert("phase".to_owned(), json!("Terminating"));
+            }
+        }
+    }
+
+    fn held(&self, object: &Value) -> bool {
+        let finalizers = object.get("spec").and_then(|spec| spec.get("finalizers")).and_then(Value::as_array);
+        finalizers.is_some_and(|list| !list.is_empty())
+    }
+}
+
+fn name_label(object: &mut Value) {
+    let name = meta::name(object).to_owned();
+    if let Ok(metadata) = meta::fields(object)
+        && let Some(labels) = metadata.entry("labels").or_insert_with(|| json!({})).as_object_mut()
+    {
+        labels.insert(NAME_LABEL.to_owned(), json!(name));
+    }
+}
+
+/// `object` with the `spec.finalizers` of `source`.
+pub(crate) fn with_finalizers_of(object: &Value, source: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut()
+        && let Some(spec) = fields.entry("spec").or_insert_with(|| json!({})).as_object_mut()
+    {
+        match source.get("spec").and_then(|spec| spec.get("finalizers")) {
+            Some(finalizers) => spec.insert("finalizers".to_owned(), finalizers.clone()),
+            None => spec.remove("finalizers"),
+        };
+    }
+    object
+}
+
+/// Completes the row of the table.
+pub(super) fn definition(def: ResourceDef) -> ResourceDef {
+    ResourceDef {
+        subresources: Subresources { status: true, finalize: true, scale: None },
+        selectable_fields: vec!["status.phase".to_owned()],
+        ..def
+    }
+}
+
+fn key(name: &str) -> Key {
+    Key { resource: "namespaces".into(), namespace: "".into(), name: name.into() }
+}
+
+/// What must be true of the namespace for something to be created in it.
+///
+/// # Errors
+/// The namespace does not exist, or is going away.
+pub(crate) async fn guard(server: &ApiServer, subject: &Subject, name: &str) -> Result<(Key, Expect), ApiError> {
+    let (store, key) = (&server.inner.store, key(name));
+    let mut found = store.get(&key, Consistency::Cached).await?;
+    if found.is_none() {
+        found = store.get(&key, Consistency::Latest).await?;
+    }
+    let not_found = Subject { group: String::new(), resource: "namespaces".to_owned(), name: name.to_owned() };
+    let object = found.ok_or(ApiError::NotFound(not_found))?;
+    if is_deleting(&object.json)? {
+        return Err(ApiError::NamespaceTerminating { subject: subject.clone(), namespace: name.to_owned() });
+    }
+    Ok((key, Expect::Revision(object.revision)))
+}
+
+fn is_deleting(json: &[u8]) -> Result<bool, ApiError> {
+    Ok(meta::is_deleting(&parse(json)?))
+}
+
+fn parse(json: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(json).map_err(|error| ApiError::Internal(format!("a stored object is not JSON: {error}")))
+}
+
+/// Makes sure that the permanent namespaces exist.
+///
+/// # Errors
+/// The store does not answer.
+pub(crate) async fn bootstrap(server: &ApiServer) -> Result<(), ApiError> {
+    let snapshot = server.inner.registry.snapshot();
+    let def = snapshot.find("", "v1", "namespaces").ok_or(ApiError::NoSuchPath)?;
+    for name in PERMANENT {
+        let now = meta::now();
+        let mut object = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
+        meta::fill_new(&mut object, def, "", &now)?;
+        def.strategy.prepare_create(&mut object, &WriteContext { now: &now });
+        let write = Write { key: key(name), expect: Expect::Absent, op: Op::Put(object), guards: Vec::new() };
+        match server.inner.store.commit(write).await {
+            Ok(_) | Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => {}
+            Err(WriteError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The loop: follows namespaces until cancelled, and empties those that are going away.
+pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
+    while !cancel.is_cancelled() {
+        if let Err(error) = cancel.run_until_cancelled(follow(&server)).await.unwrap_or(Ok(())) {
+            tracing::warn!(%error, "cannot follow namespaces, trying again");
+        }
+        let _ = cancel.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+    }
+}
+
+/// Ends when the watch ends.
+async fn follow(server: &ApiServer) -> Result<(), ApiError> {
+    let query = WatchQuery {
+        resource: "namespaces".into(),
+        namespace: None,
+        filter: None,
+        from: WatchFrom::Now,
+        bookmarks: false,
+    };
+    let mut watcher = server.inner.store.watch(query).await?;
+    let mut waiting: BTreeSet<Arc<str>> = BTreeSet::new();
+    loop {
+        let event = match waiting.is_empty() {
+            true => watcher.next().await,
+            false => match tokio::time::timeout(RECHECK, watcher.next()).await {
+                Ok(event) => event,
+                Err(_) => {
+                    recheck(server, &mut waiting).await?;
+                    continue;
+                }
+            },
+        };
+        match event {
+            None => return Ok(()),
+            Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) if is_deleting(&object.json)? => {
+                waiting.insert(object.key.name.clone());
+                recheck(server, &mut waiting).await?;
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+async fn recheck(server: &ApiServer, waiting: &mut BTreeSet<Arc<str>>) -> Result<(), ApiError> {
+    for name in waiting.clone() {
+        if terminate(server, &name).await? {
+            waiting.remove(&name);
+        }
+    }
+    Ok(())
+}
+
+/// One step towards the end of a namespace; true when there is nothing left to do.
+async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
+    let left = delete_contents(server, name).await?;
+    let store = &server.inner.store;
+    let Some(current) = store.get(&key(name), Consistency::Latest).await? else { return Ok(true) };
+    let old = parse(&current.json)?;
+    if !meta::is_deleting(&old) {
+        return Ok(true);
+    }
+    let mut object = old.clone();
+    report(&mut object, &left);
+    if left.is_empty() {
+        object = without_finalizer(object);
+    }
+    if meta::is_no_op(&object, &old) {
+        return Ok(false);
+    }
+    let gone = !NamespaceStrategy.held(&object) && meta::finalizers(&object).is_empty();
+    let op = if gone { Op::Delete(Some(object)) } else { Op::Put(object) };
+    let write = Write { key: key(name), expect: Expect::Revision(current.revision), op, guards: Vec::new() };
+    match store.commit(write).await {
+        Ok(_) => Ok(left.is_empty()),
+        // Somebody wrote it in the meantime: the next round sees what.
+        Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => Ok(false),
+        Err(WriteError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// Deletes what is in the namespace; returns what finalizers still hold, as `plural/name`.
+async fn delete_contents(server: &ApiServer, name: &str) -> Result<Vec<String>, ApiError> {
+    let snapshot = server.inner.registry.snapshot();
+    let mut left = Vec::new();
+    for def in snapshot.stored().filter(|def| def.namespaced) {
+        let query = ListQuery {
+            resource: def.storage.clone(),
+            namespace: Some(name.into()),
+            filter: None,
+            at: Consistency::Latest,
+            after: None,
+            limit: None,
+        };
+        for object in server.inner.store.list(query).await?.objects {
+            match delete_stored(server, def, &object.key, &DeleteOptions::default()).await {
+                Ok(Deleted::Gone(_)) | Err(ApiError::NotFound(_)) => {}
+                Ok(_) | Err(ApiError::Conflict { .. }) => left.push(format!("{}/{}", def.qualified_plural(), object.key.name)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(left)
+}
+
+fn without_finalizer(mut object: Value) -> Value {
+    let list = object.get_mut("spec").and_then(|spec| spec.get_mut("finalizers")).and_then(Value::as_array_mut);
+    if let Some(list) = list {
+        list.retain(|item| item != FINALIZER);
+    }
+    object
+}
+
+/// Says in a condition what the namespace waits for. A time moves only with the status, so that
+/// waiting writes nothing.
+fn report(object: &mut Value, left: &[String]) {
+    const TYPE: &str = "NamespaceContentRemaining";
+    let (status, reason, message) = match left {
+        [] => ("False", "ContentRemoved", "All content successfully removed".to_owned()),
+        left => {
+            let shown = left.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+            ("True", "SomeFinalizersRemain", format!("{} objects wait for their finalizers: {shown}", left.len()))
+        }
+    };
+    let Some(fields) = object.get_mut("status").and_then(Value::as_object_mut) else { return };
+    let Some(conditions) = fields.entry("conditions").or_insert_with(|| json!([])).as_array_mut() else { return };
+    let same = |found: &Value| found["type"] == TYPE && found["status"] == status;
+    let since = conditions.iter().find(|found| same(found)).map(|found| found["lastTransitionTime"].clone());
+    conditions.retain(|found| found["type"] != TYPE);
+    conditions.push(json!({
+        "type": TYPE,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": since.unwrap_or_else(|| json!(meta::now())),
+    }));
+}

@@ -1,0 +1,148 @@
+//! Secrets: `stringData` is merged into `data` and never kept, `type` never changes, and what a
+//! well-known type promises to contain is there.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use super::keyed;
+use crate::registry::{ResourceDef, Strategy, WriteContext};
+use crate::validation::FieldError;
+
+/// See the module.
+pub(super) struct SecretStrategy;
+
+impl Strategy for SecretStrategy {
+    fn tracks_generation(&self) -> bool {
+        false
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
+        complete(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value, _: &WriteContext<'_>) {
+        // A client that leaves the type out does not mean to change it.
+        if let Some(fields) = object.as_object_mut()
+            && fields.get("type").is_none_or(|kind| kind == "" || kind.is_null())
+            && let Some(kind) = old.get("type")
+        {
+            fields.insert("type".to_owned(), kind.clone());
+        }
+        complete(object);
+    }
+
+    fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut problems = Vec::new();
+        keyed::check_keys(object, "data", &mut problems);
+        let mut size = 0;
+        for (key, value) in keyed::entries(object, "data") {
+            match decoded_size(value) {
+                Some(bytes) => size += bytes,
+                // The value is secret, wrong or not.
+                None => problems.push(FieldError::invalid(format!("data[{key}]"), "…", "must be base64")),
+            }
+        }
+        if size > keyed::MAX_SIZE {
+            problems.push(FieldError::too_long("data", keyed::MAX_SIZE as u64));
+        }
+        check_content(object, &mut problems);
+        if let Some(old) = old {
+            if object.get("type") != old.get("type") {
+                problems.push(FieldError::invalid("type", object["type"].clone(), "field is immutable"));
+            }
+            keyed::check_lock(object, old, &["data"], &mut problems);
+        }
+        problems
+    }
+}
+
+fn complete(object: &mut Value) {
+    let Some(fields) = object.as_object_mut() else { return };
+    fields.entry("type").or_insert_with(|| json!("Opaque"));
+    let Some(Value::Object(plain)) = fields.remove("stringData") else { return };
+    let data = fields.entry("data").or_insert_with(|| json!({}));
+    if data.is_null() {
+        *data = json!({});
+    }
+    if let Some(data) = data.as_object_mut() {
+        let encode = |value: &Value| json!(BASE64_STANDARD.encode(value.as_str().unwrap_or_default()));
+        data.extend(plain.iter().map(|(key, value)| (key.clone(), encode(value))));
+    }
+}
+
+/// Size of what is encoded; `None` when it is not base64.
+pub(super) fn decoded_size(value: &Value) -> Option<usize> {
+    decode(value).map(|bytes| bytes.len())
+}
+
+fn decode(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Null => Some(Vec::new()),
+        // Line breaks are allowed, as in Go's decoder.
+        Value::String(text) => BASE64_STANDARD.decode(text.replace(['\n', '\r'], "")).ok(),
+        _ => None,
+    }
+}
+
+fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
+    let data = |key: &str| object.get("data").and_then(|data| data.get(key));
+    let mut require = |keys: &[&str]| {
+        for key in keys.iter().filter(|key| data(key).is_none()) {
+            problems.push(FieldError::required(format!("data[{key}]"), ""));
+        }
+    };
+    let json_key = match object["type"].as_str().unwrap_or_default() {
+        "kubernetes.io/tls" => return require(&["tls.crt", "tls.key"]),
+        "kubernetes.io/ssh-auth" => return require(&["ssh-privatekey"]),
+        "kubernetes.io/basic-auth" if data("username").is_none() && data("password").is_none() => {
+            return require(&["username", "password"]);
+        }
+        "kubernetes.io/dockercfg" => ".dockercfg",
+        "kubernetes.io/dockerconfigjson" => ".dockerconfigjson",
+        _ => return,
+    };
+    require(&[json_key]);
+    let content = data(json_key).and_then(decode);
+    if content.is_some_and(|bytes| serde_json::from_slice::<Value>(&bytes).is_err()) {
+        problems.push(FieldError::invalid(format!("data[{json_key}]"), "<secret contents redacted>", "must be JSON"));
+    }
+}
+
+/// Completes the row of the table.
+pub(super) fn definition(def: ResourceDef) -> ResourceDef {
+    ResourceDef { selectable_fields: vec!["type".to_owned()], ..def }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTEXT: WriteContext<'static> = WriteContext { now: "2026-01-01T00:00:00Z" };
+
+    fn fields(object: &Value, old: Option<&Value>) -> Vec<String> {
+        SecretStrategy.validate(object, old).into_iter().map(|problem| problem.field).collect()
+    }
+
+    #[test]
+    fn string_data_is_merged_and_dropped() {
+        let mut object = json!({"data": {"a": "eA==", "b": "eQ=="}, "stringData": {"b": "z"}});
+        SecretStrategy.prepare_create(&mut object, &CONTEXT);
+        assert_eq!(object, json!({"type": "Opaque", "data": {"a": "eA==", "b": "eg=="}}));
+    }
+
+    #[test]
+    fn what_is_wrong() {
+        let opaque = |data: Value| json!({"type": "Opaque", "data": data});
+        assert_eq!(fields(&opaque(json!({"a": "%"})), None), ["data[a]"]);
+        assert_eq!(fields(&opaque(json!({"a/b": "eA=="})), None), ["data[a/b]"]);
+        assert_eq!(fields(&opaque(json!({"a": "A".repeat(1_600_000)})), None), ["data"]);
+        assert_eq!(fields(&json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}), None), ["data[tls.key]"]);
+        let docker = json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "eA=="}});
+        assert_eq!(fields(&docker, None), ["data[.dockerconfigjson]"]);
+        assert_eq!(fields(&json!({"type": "x"}), Some(&json!({"type": "y"}))), ["type"]);
+        let locked = json!({"type": "Opaque", "immutable": true, "data": {"a": "eA=="}});
+        assert_eq!(fields(&opaque(json!({})), Some(&locked)), ["immutable", "data"]);
+        assert!(fields(&locked, Some(&locked)).is_empty());
+    }
+}

@@ -1,0 +1,92 @@
+//! What the server is told at start.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::authn::StaticToken;
+
+/// Settings of the API server.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Answer of `/version`.
+    pub version: VersionInfo,
+    /// Bearer tokens and whose they are.
+    pub tokens: Vec<StaticToken>,
+    /// Bounds of what one request may take.
+    pub limits: Limits,
+}
+
+/// Answer of `/version`. Clients parse `major`, `minor` and `gitVersion`: additions to the latter
+/// go behind a `+`, a `-` would make it a pre-release, which chart constraints refuse.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionInfo {
+    /// Kubernetes' major version whose API is served.
+    pub major: String,
+    /// Its minor version.
+    pub minor: String,
+    /// `v1.32.0+obiente.0.1.0`
+    pub git_version: String,
+    /// Commit this was built from.
+    pub git_commit: String,
+    /// `clean` or `dirty`.
+    pub git_tree_state: String,
+    /// When it was built, RFC 3339.
+    pub build_date: String,
+    /// Clients only print it.
+    pub go_version: String,
+    /// As Go names it.
+    pub compiler: String,
+    /// `linux/amd64`
+    pub platform: String,
+}
+
+impl Default for VersionInfo {
+    fn default() -> Self {
+        let arch = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Self {
+            major: "1".to_owned(),
+            minor: "32".to_owned(),
+            git_version: format!("v1.32.0+obiente.{}", env!("CARGO_PKG_VERSION")),
+            git_commit: "unknown".to_owned(),
+            git_tree_state: "clean".to_owned(),
+            build_date: "1970-01-01T00:00:00Z".to_owned(),
+            go_version: "none (rust)".to_owned(),
+            compiler: "rustc".to_owned(),
+            platform: format!("{}/{arch}", std::env::consts::OS),
+        }
+    }
+}
+
+/// Bounds of what one request may take, and of what is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request body. Kubernetes' own limit.
+    pub body_bytes: usize,
+    /// How long a request other than a watch may take, and the most a client can ask for.
+    pub request: Duration,
+    /// How long a watch runs when the client names no time; up to twice as long, at random, so
+    /// that clients which started together do not come back together.
+    pub watch: Duration,
+    /// How long Events are kept after they were last seen.
+    pub event_ttl: Duration,
+    /// Most concurrent connections.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 3 * 1024 * 1024,
+            request: Duration::from_secs(60),
+            watch: Duration::from_secs(30 * 60),
+            event_ttl: Duration::from_secs(60 * 60),
+            connections: 5000,
+        }
+    }
+}

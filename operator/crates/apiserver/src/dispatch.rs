@@ -1,0 +1,264 @@
+//! The path of every request: identity, target, permission, deadline, handler, log line.
+//!
+//! Guarantees: every request is answered, with a `Status` where it fails; a panic is one failed
+//! request and an ERROR in the log. No deadline and no compression touches a watch.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tower_http::compression::{CompressionLayer, DefaultPredicate, Predicate};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::authz::{Attributes, Decision, forbidden};
+use crate::documents;
+use crate::handlers::{self, Call, Part, Query, Reply, Streaming};
+use crate::metrics::{RequestLabels, VerbLabels};
+use crate::negotiate;
+use crate::registry::Verb;
+use crate::request_info::{self, ResourcePath, Target};
+use crate::server::ApiServer;
+use crate::status_error::ApiError;
+use crate::subresource;
+
+/// Longest request that is not worth a word in the log.
+const SLOW: Duration = Duration::from_secs(1);
+/// Warnings that one answer carries, at most; kubectl prints each on a line.
+const WARNINGS: usize = 32;
+
+/// The API as a service.
+pub(crate) fn router(server: ApiServer) -> Router {
+    Router::new()
+        .fallback(handle)
+        .with_state(server)
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(NotStreaming)))
+}
+
+#[derive(Clone, Copy)]
+struct NotStreaming;
+
+impl Predicate for NotStreaming {
+    fn should_compress<B: http_body::Body>(&self, response: &http::Response<B>) -> bool {
+        response.extensions().get::<Streaming>().is_none()
+    }
+}
+
+/// What is known of a request for log and metrics, however far it came.
+#[derive(Default)]
+struct Trail {
+    user: String,
+    verb: String,
+    resource: String,
+}
+
+async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
+    let started = Instant::now();
+    let id = Uuid::new_v4().to_string();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let span = tracing::info_span!("request", %id, %method, path = uri.path());
+    let mut trail = Trail::default();
+    let run = AssertUnwindSafe(answer(&server, request, &mut trail)).catch_unwind().instrument(span.clone());
+    let mut response = match run.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            if let ApiError::Internal(message) = &error {
+                tracing::error!(parent: &span, message, "request failed");
+            }
+            error.into_response()
+        }
+        Err(panic) => {
+            let message = panic_text(&*panic);
+            tracing::error!(parent: &span, message, "request handler panicked");
+            ApiError::Internal("the request handler failed; the server's log says why".to_owned()).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert("audit-id", value);
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    }
+    record(&server, &span, &trail, response.status(), started.elapsed());
+    response
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("")
+}
+
+fn record(server: &ApiServer, span: &tracing::Span, trail: &Trail, code: StatusCode, elapsed: Duration) {
+    let Trail { user, verb, resource } = trail;
+    let metrics = &server.inner.metrics;
+    let labels = RequestLabels { verb: verb.clone(), resource: resource.clone(), code: code.as_u16() };
+    metrics.requests.get_or_create(&labels).inc();
+    if verb != "watch" {
+        metrics.duration.get_or_create(&VerbLabels { verb: verb.clone() }).observe(elapsed.as_secs_f64());
+    }
+    let (code, ms) = (code.as_u16(), elapsed.as_secs_f64() * 1e3);
+    if code >= 500 || elapsed > SLOW && verb != "watch" {
+        tracing::warn!(parent: span, user, verb, resource, code, ms, "request answered");
+    } else {
+        tracing::debug!(parent: span, user, verb, resource, code, ms, "request answered");
+    }
+}
+
+async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Reply {
+    let (parts, body) = request.into_parts();
+    let user = server.inner.authenticator.authenticate(&parts.headers, &parts.extensions)?;
+    trail.user.clone_from(&user.name);
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let path = parts.uri.path();
+    let target = request_info::parse(path);
+    let attributes = attributes(&parts.method, path, &target, &query)?;
+    trail.verb.clone_from(&attributes.verb);
+    if let Decision::Deny(reason) = server.inner.authorizer.authorize(&user, &attributes).await {
+        return Err(forbidden(&user, &attributes, &reason));
+    }
+    let limit = server.inner.config.limits.request;
+    let deadline = query.timeout()?.filter(|asked| !asked.is_zero()).map_or(limit, |asked| asked.min(limit));
+    let work = async {
+        match target {
+            Target::Other => documents::answer(server, &parts.method, path, &parts.headers).await,
+            Target::Resource(path) => {
+                let snapshot = server.inner.registry.snapshot();
+                let def = snapshot.find(&path.group, &path.version, &path.resource).ok_or(ApiError::NoSuchPath)?;
+                trail.resource = def.qualified_plural();
+                let body = read_body(&parts.headers, body, server.inner.config.limits.body_bytes).await?;
+                let renderer = handlers::renderer(def, &parts.headers, &query)?;
+                let call = Call {
+                    server: server.clone(),
+                    def: def.clone(),
+                    path,
+                    user,
+                    query,
+                    headers: parts.headers,
+                    body,
+                    renderer,
+                    warnings: parking_lot::Mutex::default(),
+                };
+                let reply = route(&call, &parts.method).await;
+                with_warnings(reply, call.warnings.into_inner())
+            }
+        }
+    };
+    tokio::time::timeout(deadline, work).await.unwrap_or(Err(ApiError::Timeout))
+}
+
+fn attributes(method: &Method, path: &str, target: &Target, query: &Query) -> Result<Attributes, ApiError> {
+    let path = path.to_owned();
+    let Target::Resource(resource) = target else {
+        return Ok(Attributes { verb: method.as_str().to_lowercase(), path, ..Attributes::default() });
+    };
+    let collection = resource.name.is_empty();
+    let verb = match *method {
+        Method::GET | Method::HEAD if !collection => "get",
+        Method::GET if query.flag("watch")? => "watch",
+        Method::GET | Method::HEAD => "list",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE if collection => "deletecollection",
+        Method::DELETE => "delete",
+        _ => return Err(ApiError::MethodNotAllowed),
+    };
+    let ResourcePath { group, version, namespace, resource, name, subresource } = resource.clone();
+    Ok(Attributes { verb: verb.to_owned(), group, version, resource, subresource, namespace, name, path })
+}
+
+async fn read_body(headers: &HeaderMap, body: axum::body::Body, limit: usize) -> Result<Bytes, ApiError> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|value| *value != "identity") {
+        let message = format!("the body has the content encoding {encoding:?}: only plain bodies are read");
+        return Err(ApiError::UnsupportedMediaType(message));
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge { limit }),
+        Err(error) => Err(ApiError::BadRequest(format!("cannot read the body: {error}"))),
+    }
+}
+
+async fn route(call: &Call, method: &Method) -> Reply {
+    let (def, path) = (&call.def, &call.path);
+    let everywhere = path.namespace.is_empty();
+    if !def.namespaced && !everywhere {
+        return Err(ApiError::NoSuchPath);
+    }
+    match path.subresource.as_str() {
+        "" => {}
+        subresource => return subresource::route(call, method, subresource).await,
+    }
+    let missing_namespace = def.namespaced && everywhere;
+    let allowed = |verb: Verb| if def.supports(verb) { Ok(()) } else { Err(ApiError::MethodNotAllowed) };
+    if path.name.is_empty() {
+        return match *method {
+            Method::GET if call.query.flag("watch")? => {
+                allowed(Verb::Watch)?;
+                handlers::watch(call).await
+            }
+            Method::GET => {
+                allowed(Verb::List)?;
+                handlers::list(call).await
+            }
+            _ if missing_namespace => Err(ApiError::MethodNotAllowed),
+            Method::POST => {
+                allowed(Verb::Create)?;
+                handlers::create(call).await
+            }
+            Method::DELETE => {
+                allowed(Verb::DeleteCollection)?;
+                handlers::delete_collection(call).await
+            }
+            _ => Err(ApiError::MethodNotAllowed),
+        };
+    }
+    if missing_namespace {
+        return Err(ApiError::NoSuchPath);
+    }
+    match *method {
+        Method::GET => {
+            allowed(Verb::Get)?;
+            handlers::get(call).await
+        }
+        Method::PUT => {
+            allowed(Verb::Update)?;
+            handlers::update(call, Part::Main).await
+        }
+        Method::PATCH => {
+            allowed(Verb::Patch)?;
+            handlers::patch(call, Part::Main).await
+        }
+        Method::DELETE => {
+            allowed(Verb::Delete)?;
+            handlers::delete(call).await
+        }
+        _ => Err(ApiError::MethodNotAllowed),
+    }
+}
+
+/// Puts warnings into headers, as kubectl shows them.
+fn with_warnings(reply: Reply, warnings: Vec<String>) -> Reply {
+    if warnings.is_empty() {
+        return reply;
+    }
+    let mut response = reply.unwrap_or_else(IntoResponse::into_response);
+    for text in warnings.into_iter().take(WARNINGS) {
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"").replace(char::is_control, " ");
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Answers that are whole documents carry their form with them.
+pub(crate) fn document(headers: &HeaderMap, value: &serde_json::Value) -> Reply {
+    Ok(negotiate::respond(negotiate::form(headers)?.format, StatusCode::OK, value))
+}

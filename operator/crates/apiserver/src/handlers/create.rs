@@ -1,0 +1,19 @@
+//! Make one object.
+
+use http::StatusCode;
+
+use super::write::{Proposal, insert};
+use super::{Call, Reply};
+use crate::builtin::review;
+use crate::decode;
+use crate::registry::Backing;
+
+/// `POST …` to a collection.
+pub(crate) async fn create(call: &Call) -> Reply {
+    let decoded = decode::body(call.content_type(), &call.body)?;
+    if call.def.backing == Backing::Review {
+        return review::answer(call, decoded.value).await;
+    }
+    let proposal = Proposal { object: decoded.value, problems: decoded.problems };
+    insert(call, proposal).await?.reply(call, StatusCode::CREATED)
+}

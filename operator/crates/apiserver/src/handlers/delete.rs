@@ -1,0 +1,154 @@
+//! Delete one object.
+//!
+//! An object with finalizers is marked and stays until they are gone; any other goes at once.
+//! Deleting it again while it is marked changes nothing. How dependents are treated
+//! (`propagationPolicy`) makes no difference to the object itself.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::Value;
+use store::{Consistency, Expect, Key, Object, Op, Write, WriteError};
+
+use super::options::dry_run_value;
+use super::write::{conflict, is_held, to_stored};
+use super::{Call, Query, Reply};
+use crate::decode;
+use crate::meta;
+use crate::negotiate::{respond, served};
+use crate::registry::ResourceDef;
+use crate::server::ApiServer;
+use crate::status_error::{ApiError, Subject, deleted};
+use crate::validation::FieldError;
+
+const ATTEMPTS: usize = 32;
+const POLICIES: [&str; 3] = ["Orphan", "Background", "Foreground"];
+
+/// What the client wants to be true of the object, and whether it means it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeleteOptions {
+    pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
+/// What came of it.
+pub(crate) enum Deleted {
+    /// Marked; finalizers hold it.
+    Marked(Arc<Object>),
+    /// What a dry run would have marked.
+    WouldMark(Value),
+    /// Gone; this was its last state.
+    Gone(Arc<Object>),
+}
+
+/// `DELETE …/NAME`
+pub(crate) async fn delete(call: &Call) -> Reply {
+    let options = options(call)?;
+    match delete_stored(&call.server, &call.def, &call.key(), &options).await? {
+        Deleted::Marked(object) => call.renderer.stored(StatusCode::OK, &object),
+        Deleted::WouldMark(object) => Ok(call.renderer.value(StatusCode::OK, object)),
+        Deleted::Gone(object) => {
+            let last = served(&call.def, &object.json)?;
+            let status = deleted(&call.def, &call.path.name, Some(meta::text(&last, "uid")));
+            Ok(respond(call.renderer.form.format, StatusCode::OK, &status))
+        }
+    }
+}
+
+/// Marks or removes one object.
+pub(crate) async fn delete_stored(
+    server: &ApiServer,
+    def: &ResourceDef,
+    key: &Key,
+    options: &DeleteOptions,
+) -> Result<Deleted, ApiError> {
+    let store = &server.inner.store;
+    let not_found = || ApiError::NotFound(Subject::resource(def, &key.name));
+    let mut current = store.get(key, Consistency::Latest).await?.ok_or_else(not_found)?;
+    for _ in 0..ATTEMPTS {
+        let mut object = served(def, &current.json)?;
+        check_preconditions(def, &object, options)?;
+        def.strategy.may_delete(&object).map_err(|error| ApiError::Forbidden {
+            subject: Subject::resource(def, &key.name),
+            message: error.to_string(),
+        })?;
+        let op = if is_held(def, &object) {
+            if meta::is_deleting(&object) {
+                return Ok(Deleted::Marked(current));
+            }
+            meta::mark_deleted(&mut object, def, &meta::now())?;
+            if options.dry_run {
+                return Ok(Deleted::WouldMark(object));
+            }
+            Op::Put(to_stored(def, object))
+        } else if options.dry_run {
+            return Ok(Deleted::Gone(current));
+        } else {
+            Op::Delete(None)
+        };
+        let gone = matches!(op, Op::Delete(_));
+        let write = Write { key: key.clone(), expect: Expect::Revision(current.revision), op, guards: Vec::new() };
+        match store.commit(write).await {
+            Ok(object) => return Ok(if gone { Deleted::Gone(object) } else { Deleted::Marked(object) }),
+            Err(WriteError::Conflict { current: Some(newer) }) => current = newer,
+            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => return Err(not_found()),
+            Err(WriteError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Err(conflict(def, &key.name, "the object is changed too often to be deleted; please try again"))
+}
+
+fn check_preconditions(def: &ResourceDef, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
+    let wanted = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
+    for (title, field, wanted) in wanted {
+        let found = meta::text(object, field);
+        if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
+            let message = format!("Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}");
+            return Err(conflict(def, meta::name(object), &message));
+        }
+    }
+    Ok(())
+}
+
+/// The options of a request: from its body, else from its query.
+pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
+    let mut options = DeleteOptions { dry_run: call.query.dry_run()?, ..DeleteOptions::default() };
+    check_policy(call.query.set("propagationPolicy"), flag_text(&call.query)?)?;
+    if call.body.is_empty() {
+        return Ok(options);
+    }
+    let body = decode::body(call.content_type(), &call.body)?.value;
+    if !body.is_object() {
+        return Err(ApiError::BadRequest("the body must be a DeleteOptions object".to_owned()));
+    }
+    if let Some(kind) = body["kind"].as_str().filter(|kind| !kind.is_empty() && *kind != "DeleteOptions") {
+        return Err(ApiError::BadRequest(format!("the body of a delete must be a DeleteOptions object, not {kind}")));
+    }
+    for value in body["dryRun"].as_array().into_iter().flatten() {
+        dry_run_value(value.as_str().unwrap_or_default())?;
+        options.dry_run = true;
+    }
+    check_policy(body["propagationPolicy"].as_str().filter(|text| !text.is_empty()), body["orphanDependents"].as_bool())?;
+    let precondition = |field: &str| body["preconditions"][field].as_str().map(str::to_owned);
+    options.uid = precondition("uid");
+    options.resource_version = precondition("resourceVersion");
+    Ok(options)
+}
+
+fn flag_text(query: &Query) -> Result<Option<bool>, ApiError> {
+    query.flag_if_set("orphanDependents")
+}
+
+fn check_policy(policy: Option<&str>, orphan: Option<bool>) -> Result<(), ApiError> {
+    let problem = match (policy, orphan) {
+        (Some(_), Some(_)) => {
+            FieldError::forbidden("propagationPolicy", "orphanDependents and propagationPolicy cannot be both set")
+        }
+        (Some(policy), None) if !POLICIES.contains(&policy) => {
+            FieldError::not_supported("propagationPolicy", policy, &POLICIES)
+        }
+        _ => return Ok(()),
+    };
+    Err(ApiError::invalid_option(problem))
+}

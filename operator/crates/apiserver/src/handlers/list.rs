@@ -1,0 +1,167 @@
+//! Read many objects.
+//!
+//! Guarantee: a list in pages shows one state. A later page is read at the revision of the first;
+//! when history no longer has it, the answer is `Expired` with a token that goes on from the same
+//! place at a newer state, for clients that rather have that than start again.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use store::{Consistency, ListQuery, Object};
+
+use super::options::VersionMatch;
+use super::{Call, Query, Reply};
+use crate::negotiate::ListPosition;
+use crate::selector::Selection;
+use crate::status_error::ApiError;
+use crate::validation::FieldError;
+
+/// What a continue token says. Revision 0: at whatever is newest.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Token {
+    #[serde(rename = "rv")]
+    revision: u64,
+    #[serde(rename = "ns")]
+    namespace: String,
+    name: String,
+}
+
+impl Token {
+    fn encode(&self) -> String {
+        // A struct of a number and two strings always serializes.
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    fn decode(text: &str) -> Result<Self, ApiError> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+        let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        token.ok_or_else(|| ApiError::BadRequest("continue key is not valid: it must be one that this server gave out".to_owned()))
+    }
+}
+
+/// `GET …` of a collection.
+pub(crate) async fn list(call: &Call) -> Reply {
+    let selection = selection(call)?;
+    let limit = call.query.limit()?;
+    let token = call.query.set("continue").map(Token::decode).transpose()?;
+    let at = consistency(&call.query, token.as_ref(), limit)?;
+    let query = ListQuery {
+        resource: call.def.storage.clone(),
+        namespace: namespace(call),
+        filter: selection.filter(&call.def),
+        at,
+        after: token.as_ref().map(|token| (token.namespace.as_str().into(), token.name.as_str().into())),
+        limit,
+    };
+    let page = match call.server.inner.store.list(query).await {
+        Ok(page) => page,
+        Err(store::Error::Compacted { .. }) if token.is_some() => return Err(expired(token)),
+        Err(error) => return Err(error.into()),
+    };
+    let next = page.objects.last().filter(|_| page.more).map(|last| next_token(page.revision, last));
+    let position = ListPosition { revision: page.revision, next, remaining: page.remaining.filter(|_| page.more) };
+    call.renderer.list(&page.objects, &position)
+}
+
+/// Which objects of the collection the request is about.
+pub(super) fn selection(call: &Call) -> Result<Selection, ApiError> {
+    let parameter = |name| call.query.get(name).unwrap_or_default();
+    Selection::parse(&call.def, parameter("labelSelector"), parameter("fieldSelector"))
+}
+
+/// The namespace of the request, or all.
+pub(super) fn namespace(call: &Call) -> Option<Arc<str>> {
+    Some(call.path.namespace.as_str()).filter(|namespace| !namespace.is_empty()).map(Arc::from)
+}
+
+fn next_token(revision: u64, last: &Object) -> String {
+    Token { revision, namespace: last.key.namespace.to_string(), name: last.key.name.to_string() }.encode()
+}
+
+fn expired(token: Option<Token>) -> ApiError {
+    let message = "The provided continue parameter is too old to display a consistent list result. You can start \
+        a new list without the continue parameter, or use the continue token in this response to retrieve the \
+        remainder of the results. Continuing with the provided token results in an inconsistent list - objects \
+        that were created, modified, or deleted between the time the first chunk was returned and now may show \
+        up in the list.";
+    let next = token.map(|token| Token { revision: 0, ..token }.encode());
+    ApiError::Expired { message: message.to_owned(), next }
+}
+
+/// The rules of `resourceVersion` and `resourceVersionMatch` for lists.
+fn consistency(query: &Query, token: Option<&Token>, limit: Option<usize>) -> Result<Consistency, ApiError> {
+    let (version, how) = (query.resource_version()?, query.version_match()?);
+    let forbidden = |detail: &str| ApiError::invalid_option(FieldError::forbidden("resourceVersionMatch", detail));
+    if query.flag_if_set("sendInitialEvents")?.is_some() {
+        let problem = FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        return Err(ApiError::invalid_option(problem));
+    }
+    if let Some(token) = token {
+        if how != VersionMatch::Unset {
+            return Err(forbidden("resourceVersionMatch is forbidden when continue is provided"));
+        }
+        if version.is_some_and(|version| version != 0) {
+            let message = "specifying resource version is not allowed when using continue";
+            return Err(ApiError::BadRequest(message.to_owned()));
+        }
+        return Ok(if token.revision == 0 { Consistency::Latest } else { Consistency::Exact(token.revision) });
+    }
+    match (version, how) {
+        (None, VersionMatch::Unset) => Ok(Consistency::Latest),
+        (None, _) => Err(forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")),
+        (Some(0), VersionMatch::Exact) => {
+            Err(forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""))
+        }
+        (Some(0), _) => Ok(Consistency::Cached),
+        (Some(version), VersionMatch::Exact) => Ok(Consistency::Exact(version)),
+        // Without a word about how, the first page of a list is read exactly there, for clients
+        // older than the word.
+        (Some(version), VersionMatch::Unset) if limit.is_some() => Ok(Consistency::Exact(version)),
+        (Some(version), _) => Ok(Consistency::NotOlderThan(version)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens() {
+        let token = Token { revision: 7, namespace: "shop".into(), name: "web".into() };
+        assert_eq!(Token::decode(&token.encode()).unwrap(), token);
+        for text in ["x", "%%", "e30"] {
+            assert!(matches!(Token::decode(text), Err(ApiError::BadRequest(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn freshness() {
+        let cases = [
+            ("", Some(Consistency::Latest)),
+            ("resourceVersion=0", Some(Consistency::Cached)),
+            ("resourceVersion=5", Some(Consistency::NotOlderThan(5))),
+            ("resourceVersion=5&limit=1", Some(Consistency::Exact(5))),
+            ("resourceVersion=5&limit=1&resourceVersionMatch=NotOlderThan", Some(Consistency::NotOlderThan(5))),
+            ("resourceVersion=5&resourceVersionMatch=Exact", Some(Consistency::Exact(5))),
+            ("resourceVersion=0&resourceVersionMatch=NotOlderThan", Some(Consistency::Cached)),
+            ("resourceVersion=0&resourceVersionMatch=Exact", None),
+            ("resourceVersionMatch=Exact", None),
+            ("resourceVersion=abc", None),
+            ("sendInitialEvents=true", None),
+        ];
+        for (text, expected) in cases {
+            let query = Query::parse(text);
+            let limit = query.limit().unwrap();
+            assert_eq!(consistency(&query, None, limit).ok(), expected, "{text}");
+        }
+        let token = |revision| Token { revision, namespace: String::new(), name: "a".into() };
+        let with = |text: &str, token: Token| consistency(&Query::parse(text), Some(&token), Some(1)).ok();
+        assert_eq!(with("", token(9)), Some(Consistency::Exact(9)));
+        assert_eq!(with("", token(0)), Some(Consistency::Latest));
+        assert_eq!(with("resourceVersion=0", token(9)), Some(Consistency::Exact(9)));
+        assert_eq!(with("resourceVersion=3", token(9)), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! One verb per file. What they share: the call, its options, and the ways to write.
+
+mod apply;
+mod create;
+mod delete;
+mod delete_collection;
+mod get;
+mod list;
+mod options;
+mod patch;
+mod update;
+mod watch;
+mod write;
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+
+pub(crate) use create::create;
+pub(crate) use delete::{DeleteOptions, Deleted, delete, delete_stored};
+pub(crate) use delete_collection::delete_collection;
+pub(crate) use get::get;
+pub(crate) use list::list;
+pub(crate) use options::{FieldValidation, Query};
+pub(crate) use patch::{Format as PatchFormat, patch, patched};
+pub(crate) use update::update;
+pub(crate) use watch::{Streaming, watch};
+pub(crate) use write::{Part, Proposal, rewrite};
+
+use crate::authn::UserInfo;
+use crate::negotiate::{Include, Renderer};
+use crate::registry::ResourceDef;
+use crate::request_info::ResourcePath;
+use crate::server::ApiServer;
+use crate::status_error::{ApiError, Subject};
+
+/// Everything a handler knows of the request it answers.
+pub(crate) struct Call {
+    pub(crate) server: ApiServer,
+    pub(crate) def: Arc<ResourceDef>,
+    pub(crate) path: ResourcePath,
+    pub(crate) user: UserInfo,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) renderer: Renderer,
+    /// What the client should know although the request succeeds.
+    pub(crate) warnings: Mutex<Vec<String>>,
+}
+
+/// What a handler answers.
+pub(crate) type Reply = Result<Response, ApiError>;
+
+impl Call {
+    /// The object that the path names.
+    pub(crate) fn key(&self) -> store::Key {
+        self.key_of(&self.path.name)
+    }
+
+    /// An object of the path's collection.
+    pub(crate) fn key_of(&self, name: &str) -> store::Key {
+        store::Key {
+            resource: self.def.storage.clone(),
+            namespace: self.path.namespace.as_str().into(),
+            name: name.into(),
+        }
+    }
+
+    /// The error for an object that is not there.
+    pub(crate) fn not_found(&self) -> ApiError {
+        ApiError::NotFound(Subject::resource(&self.def, &self.path.name))
+    }
+
+    /// The content type of the body.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        self.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+    }
+
+    /// Who writes, for managed fields: `fieldManager`, or the user agent up to its first `/`.
+    pub(crate) fn field_manager(&self) -> String {
+        let named = self.query.get("fieldManager");
+        let agent = || self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let manager = match named {
+            Some(name) if !name.is_empty() => name,
+            _ => agent().unwrap_or("unknown").split('/').next().unwrap_or("unknown"),
+        };
+        manager.chars().take(128).collect()
+    }
+
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        self.warnings.lock().push(text.into());
+    }
+}
+
+/// The renderer of a request.
+pub(crate) fn renderer(def: &Arc<ResourceDef>, headers: &HeaderMap, query: &Query) -> Result<Renderer, ApiError> {
+    let form = crate::negotiate::form(headers)?;
+    let include = Include::parse(query.get("includeObject").unwrap_or_default())?;
+    Ok(Renderer { def: def.clone(), form, include })
+}

@@ -1,0 +1,228 @@
+//! Query parameters. Those that are not known are ignored, as clients expect; those that are
+//! known and wrong are refused.
+
+use std::time::Duration;
+
+use store::Consistency;
+
+use crate::status_error::ApiError;
+use crate::validation::FieldError;
+
+/// What to do about fields that are unknown or there twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    /// Say nothing.
+    Ignore,
+    /// Warn.
+    Warn,
+    /// Refuse.
+    Strict,
+}
+
+/// How `resourceVersion` is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionMatch {
+    /// Not said.
+    Unset,
+    /// At least that new.
+    NotOlderThan,
+    /// Exactly that.
+    Exact,
+}
+
+/// The parameters of a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    /// Reads the part of a URL behind `?`.
+    pub(crate) fn parse(text: &str) -> Self {
+        Self { pairs: form_urlencoded::parse(text.as_bytes()).into_owned().collect() }
+    }
+
+    /// The first value of a parameter.
+    pub(crate) fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    /// A parameter that is there and not empty.
+    pub(crate) fn set<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A switch: there without a value, or with a true one.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        self.flag_if_set(name).map(|value| value.unwrap_or_default())
+    }
+
+    /// A switch that can also be left out.
+    pub(crate) fn flag_if_set(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
+            Some(other) => Err(bad(name, other, "must be true or false")),
+        }
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let parse = |text: &str| text.parse().map_err(|_| bad(name, text, "must be a number that is not negative"));
+        self.set(name).map(parse).transpose()
+    }
+
+    /// Most items of a page; 0 is no limit.
+    pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
+        let limit = self.number("limit")?.filter(|limit| *limit > 0);
+        Ok(limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+    }
+
+    /// How long a watch runs.
+    pub(crate) fn timeout_seconds(&self) -> Result<Option<Duration>, ApiError> {
+        Ok(self.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map(Duration::from_secs))
+    }
+
+    /// `resourceVersion`; `None` when unset.
+    pub(crate) fn resource_version(&self) -> Result<Option<u64>, ApiError> {
+        let parse = |text: &str| {
+            text.parse().map_err(|_| bad("resourceVersion", text, "must be a resourceVersion that this server gave out"))
+        };
+        self.set("resourceVersion").map(parse).transpose()
+    }
+
+    /// `resourceVersionMatch`.
+    pub(crate) fn version_match(&self) -> Result<VersionMatch, ApiError> {
+        match self.set("resourceVersionMatch") {
+            None => Ok(VersionMatch::Unset),
+            Some("NotOlderThan") => Ok(VersionMatch::NotOlderThan),
+            Some("Exact") => Ok(VersionMatch::Exact),
+            Some(other) => {
+                let problem = FieldError::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan"]);
+                Err(ApiError::invalid_option(problem))
+            }
+        }
+    }
+
+    /// Validate and answer, but write nothing.
+    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
+        let mut dry = false;
+        for value in self.all("dryRun").filter(|value| !value.is_empty()) {
+            dry_run_value(value)?;
+            dry = true;
+        }
+        Ok(dry)
+    }
+
+    /// `fieldValidation`.
+    pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
+        match self.set("fieldValidation") {
+            None | Some("Warn") => Ok(FieldValidation::Warn),
+            Some("Ignore") => Ok(FieldValidation::Ignore),
+            Some("Strict") => Ok(FieldValidation::Strict),
+            Some(other) => {
+                let allowed = ["Ignore", "Warn", "Strict"];
+                Err(ApiError::invalid_option(FieldError::not_supported("fieldValidation", other, &allowed)))
+            }
+        }
+    }
+
+    /// How fresh a read of one object must be.
+    pub(crate) fn read_consistency(&self) -> Result<Consistency, ApiError> {
+        Ok(match self.resource_version()? {
+            None => Consistency::Latest,
+            Some(0) => Consistency::Cached,
+            Some(version) => Consistency::NotOlderThan(version),
+        })
+    }
+
+    /// `timeout`, as Go writes durations.
+    pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
+        let parse = |text: &str| {
+            go_duration(text).ok_or_else(|| bad("timeout", text, "must be a duration such as 30s or 1m30s"))
+        };
+        self.set("timeout").map(parse).transpose()
+    }
+}
+
+/// Checks one value of `dryRun`.
+///
+/// # Errors
+/// For anything but `All`.
+pub(crate) fn dry_run_value(value: &str) -> Result<(), ApiError> {
+    if value == "All" {
+        return Ok(());
+    }
+    Err(ApiError::invalid_option(FieldError::not_supported("dryRun", value, &["All"])))
+}
+
+fn bad(name: &str, value: &str, detail: &str) -> ApiError {
+    ApiError::BadRequest(format!("{name}: Invalid value: {value:?}: {detail}"))
+}
+
+/// `1h2m3.5s`, `300ms`; a bare `0` too.
+fn go_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (mut rest, mut total) = (text, 0.0);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let unit = &rest[digits..];
+        let length = unit.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit.len());
+        let seconds = match &unit[..length] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += number * seconds;
+        rest = &unit[length..];
+    }
+    (!text.is_empty()).then(|| Duration::try_from_secs_f64(total).ok()).flatten()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let cases = [("32s", 32.0), ("1m30s", 90.0), ("0", 0.0), ("1.5s", 1.5), ("300ms", 0.3), ("1h", 3600.0)];
+        for (text, seconds) in cases {
+            assert_eq!(go_duration(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "3", "s", "-1s", "1x", "1e400s", "1.2.3s", "NaNs"] {
+            assert_eq!(go_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn empty_pairs_and_unknown_parameters_are_ignored() {
+        let query = Query::parse("&limit=500&&pretty=true&resourceVersion=");
+        assert_eq!(query.limit().unwrap(), Some(500));
+        assert_eq!(query.resource_version().unwrap(), None);
+        assert_eq!(Query::parse("limit=0").limit().unwrap(), None);
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        assert!(Query::parse("limit=-1").limit().is_err());
+        assert!(Query::parse("resourceVersion=abc").resource_version().is_err());
+        assert!(Query::parse("resourceVersionMatch=x").version_match().is_err());
+        assert!(Query::parse("dryRun=Some").dry_run().is_err());
+        assert!(Query::parse("dryRun=All").dry_run().unwrap());
+        assert!(Query::parse("fieldValidation=strict").field_validation().is_err());
+        assert!(Query::parse("watch=maybe").flag("watch").is_err());
+        assert!(Query::parse("watch").flag("watch").unwrap());
+    }
+}

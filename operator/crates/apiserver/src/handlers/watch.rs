@@ -1,0 +1,195 @@
+//! Follow changes.
+//!
+//! The answer is always 200 once the store has been asked: a revision that is no longer in the
+//! history is an `ERROR` event with code 410 in the stream, because clients that get a 410 as HTTP
+//! status ask for the same revision again for ever.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::Stream;
+use http::{HeaderValue, StatusCode, header};
+use prometheus_client::metrics::gauge::Gauge;
+use rand::Rng;
+use serde_json::Value;
+use store::{WatchEvent, WatchFrom, WatchQuery, Watcher};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::list::{namespace, selection};
+use super::options::VersionMatch;
+use super::{Call, Query, Reply};
+use crate::negotiate::Renderer;
+use crate::server::ApiServer;
+use crate::status_error::ApiError;
+use crate::validation::FieldError;
+
+/// Marks an answer as a stream that must not be compressed, buffered or cut by a deadline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streaming;
+
+/// `GET …?watch=true` of a collection.
+pub(crate) async fn watch(call: &Call) -> Reply {
+    let bookmarks = call.query.flag("allowWatchBookmarks")?;
+    let timeout = call.query.timeout_seconds()?.unwrap_or_else(|| default_timeout(call.server.inner.config.limits.watch));
+    let query = WatchQuery {
+        resource: call.def.storage.clone(),
+        namespace: namespace(call),
+        filter: selection(call)?.filter(&call.def),
+        from: from(&call.query, &call.server)?,
+        bookmarks,
+    };
+    let watcher = match call.server.inner.store.watch(query).await {
+        Ok(watcher) => watcher,
+        Err(error @ (store::Error::Compacted { .. } | store::Error::Future { .. })) => {
+            return Ok(stream_response(Body::from(error_event(&expired(error)))));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let stream = Events {
+        watcher,
+        renderer: call.renderer.clone(),
+        first: true,
+        ended: false,
+        deadline: Instant::now() + timeout,
+        cancel: call.server.inner.watches.clone(),
+        _open: Open::new(call.server.inner.metrics.watches.clone()),
+    };
+    Ok(stream_response(Body::from_stream(stream.into_stream())))
+}
+
+/// A revision ahead of this store comes from before a restore: the client has to start anew, too.
+fn expired(error: store::Error) -> ApiError {
+    match error {
+        store::Error::Future { requested, current } => ApiError::Expired {
+            message: format!("resource version {requested} is ahead of the current one, {current}"),
+            next: None,
+        },
+        other => other.into(),
+    }
+}
+
+fn default_timeout(least: Duration) -> Duration {
+    least.mul_f64(1.0 + rand::rng().random::<f64>())
+}
+
+fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
+    let forbidden = |field: &str, detail: &str| ApiError::invalid_option(FieldError::forbidden(field, detail));
+    let (version, how) = (query.resource_version()?, query.version_match()?);
+    match (query.flag_if_set("sendInitialEvents")?, how) {
+        (None, VersionMatch::Unset) => Ok(match version {
+            None | Some(0) => WatchFrom::Now,
+            Some(version) => WatchFrom::After(version),
+        }),
+        (None, _) => {
+            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            Err(forbidden("resourceVersionMatch", detail))
+        }
+        (Some(true), VersionMatch::NotOlderThan) => {
+            Ok(WatchFrom::InitialEvents(version.filter(|version| *version > 0)))
+        }
+        (Some(false), VersionMatch::NotOlderThan) => Ok(match version {
+            None | Some(0) => WatchFrom::After(server.inner.store.revision()),
+            Some(version) => WatchFrom::After(version),
+        }),
+        (Some(_), _) => {
+            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            Err(forbidden("resourceVersionMatch", detail))
+        }
+    }
+}
+
+fn stream_response(body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(Streaming);
+    response
+}
+
+/// Counts an open watch for as long as it lives.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+struct Events {
+    watcher: Watcher,
+    renderer: Renderer,
+    /// No table has been sent yet.
+    first: bool,
+    ended: bool,
+    deadline: Instant,
+    cancel: CancellationToken,
+    _open: Open,
+}
+
+impl Events {
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        futures::stream::unfold(self, |mut events| async move {
+            let line = events.next().await?;
+            Some((Ok(line), events))
+        })
+    }
+
+    /// The next line; `None` ends the stream: at the deadline, at shutdown, or when the store has
+    /// closed the watch. The client goes on from the last revision that it saw.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let event = tokio::select! {
+            event = self.watcher.next() => event?,
+            () = tokio::time::sleep_until(self.deadline) => return None,
+            () = self.cancel.cancelled() => return None,
+        };
+        Some(self.line(event).unwrap_or_else(|error| {
+            self.ended = true;
+            error_event(&error)
+        }))
+    }
+
+    fn line(&mut self, event: WatchEvent) -> Result<Bytes, ApiError> {
+        let (kind, object) = match event {
+            WatchEvent::Added(object) => ("ADDED", object),
+            WatchEvent::Modified(object) => ("MODIFIED", object),
+            WatchEvent::Deleted(object) => ("DELETED", object),
+            WatchEvent::Bookmark(revision) => return Ok(bookmark(&self.renderer.bookmark(revision, false))),
+            WatchEvent::InitialEventsEnd(revision) => return Ok(bookmark(&self.renderer.bookmark(revision, true))),
+        };
+        let json = self.renderer.event(&object, self.first)?;
+        self.first = false;
+        Ok(line(kind, &json))
+    }
+}
+
+fn bookmark(object: &Value) -> Bytes {
+    line("BOOKMARK", object.to_string().as_bytes())
+}
+
+fn error_event(error: &ApiError) -> Bytes {
+    line("ERROR", error.status().to_string().as_bytes())
+}
+
+fn line(kind: &str, object: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(kind.len() + object.len() + 32);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+    out.freeze()
+}

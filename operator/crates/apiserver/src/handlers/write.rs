@@ -1,0 +1,331 @@
+//! The ways to write: a new object, and a change of an existing one.
+//!
+//! Everything is computed before the store is asked: the store only checks that the object (and
+//! the namespace of a new one) is still the one that was looked at, and writes. When it is not,
+//! the change is computed anew from what is there now, unless the client itself named a version.
+//!
+//! Guarantees: a write that changes nothing makes no revision and no event. A change that takes
+//! the last finalizer off an object marked for deletion deletes it.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::Value;
+use store::{Consistency, Expect, Key, Object, Op, Write, WriteError};
+
+use super::{Call, FieldValidation};
+use crate::builtin::namespace;
+use crate::decode::nul_at;
+use crate::meta;
+use crate::negotiate::served;
+use crate::registry::{ResourceDef, WriteContext};
+use crate::status_error::{ApiError, Subject};
+use crate::validation::{self, FieldError};
+
+/// How often a change is computed anew before the client is told of the conflict. Every round means
+/// that somebody else got through.
+const ATTEMPTS: usize = 32;
+/// How many generated names are tried.
+const GENERATED: usize = 8;
+const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Which part of an object a request may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything but what belongs to the server and to subresources.
+    Main,
+    /// `status` alone.
+    Status,
+    /// `spec.finalizers` of a namespace alone.
+    Finalize,
+}
+
+/// An object as a client proposes it.
+#[derive(Debug, Default)]
+pub(crate) struct Proposal {
+    /// In its served form.
+    pub(crate) object: Value,
+    /// What strict decoding objects to.
+    pub(crate) problems: Vec<String>,
+}
+
+/// What came of a write.
+pub(crate) enum Written {
+    /// It is stored, or was stored like this before.
+    Stored(Arc<Object>),
+    /// What would have been stored.
+    Dry(Value),
+}
+
+impl Written {
+    /// The answer with the object.
+    pub(crate) fn reply(self, call: &Call, code: StatusCode) -> Result<Response, ApiError> {
+        match self {
+            Self::Stored(object) => call.renderer.stored(code, &object),
+            Self::Dry(object) => Ok(call.renderer.value(code, object)),
+        }
+    }
+
+    /// The served form.
+    pub(crate) fn object(self, def: &ResourceDef) -> Result<Value, ApiError> {
+        match self {
+            Self::Stored(object) => served(def, &object.json),
+            Self::Dry(object) => Ok(object),
+        }
+    }
+}
+
+/// Stores a new object.
+pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, ApiError> {
+    let def = &*call.def;
+    let now = meta::now();
+    let mut object = proposal.object;
+    check_type(def, &mut object)?;
+    check_place(call, &mut object)?;
+    if !meta::text(&object, "resourceVersion").is_empty() {
+        return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".to_owned()));
+    }
+    let generated = meta::name(&object).is_empty();
+    admit(call, &mut object, proposal.problems)?;
+    meta::fill_new(&mut object, def, &call.path.namespace, &now)?;
+    if def.subresources.status
+        && let Some(fields) = object.as_object_mut()
+    {
+        fields.remove("status");
+    }
+    def.strategy.prepare_create(&mut object, &WriteContext { now: &now });
+    validate_new(def, &object)?;
+    let attempts = if generated { GENERATED } else { 1 };
+    for _ in 0..attempts {
+        match insert_once(call, &object).await {
+            Err(ApiError::AlreadyExists(_)) if generated => meta::generate_again(&mut object)?,
+            done => return done,
+        }
+    }
+    Err(ApiError::AlreadyExists(Subject::resource(def, meta::name(&object))))
+}
+
+async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
+    let (def, store) = (&*call.def, &call.server.inner.store);
+    let name = meta::name(object);
+    let key = call.key_of(name);
+    let exists = || ApiError::AlreadyExists(Subject::resource(def, name));
+    for _ in 0..ATTEMPTS {
+        let guards = match def.namespaced {
+            true => vec![namespace::guard(&call.server, &Subject::resource(def, name), &call.path.namespace).await?],
+            false => Vec::new(),
+        };
+        if call.query.dry_run()? {
+            let found = store.get(&key, Consistency::Latest).await?;
+            return if found.is_some() { Err(exists()) } else { Ok(Written::Dry(object.clone())) };
+        }
+        let op = Op::Put(to_stored(def, object.clone()));
+        match store.commit(Write { key: key.clone(), expect: Expect::Absent, op, guards }).await {
+            Ok(stored) => return Ok(Written::Stored(stored)),
+            Err(WriteError::Conflict { .. }) => return Err(exists()),
+            // The namespace changed: look at it again.
+            Err(WriteError::Guard(_)) => {}
+            Err(WriteError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Err(conflict(def, name, MODIFIED))
+}
+
+/// Changes an object. `change` makes the new object from the current one in its served form, and
+/// may be called several times.
+pub(crate) async fn rewrite<F>(call: &Call, key: &Key, part: Part, mut change: F) -> Result<Written, ApiError>
+where
+    F: FnMut(&Value) -> Result<Proposal, ApiError>,
+{
+    let (def, store) = (&*call.def, &call.server.inner.store);
+    let not_found = || ApiError::NotFound(Subject::resource(def, &key.name));
+    let mut current = store.get(key, Consistency::Latest).await?.ok_or_else(not_found)?;
+    for _ in 0..ATTEMPTS {
+        let old = served(def, &current.json)?;
+        let proposal = change(&old)?;
+        let Some(new) = prepare(call, part, proposal, &old)? else { return Ok(Written::Stored(current)) };
+        if call.query.dry_run()? {
+            return Ok(Written::Dry(new));
+        }
+        let released = meta::is_deleting(&new) && !is_held(def, &new);
+        let stored = to_stored(def, new);
+        let op = if released { Op::Delete(Some(stored)) } else { Op::Put(stored) };
+        let write = Write { key: key.clone(), expect: Expect::Revision(current.revision), op, guards: Vec::new() };
+        match store.commit(write).await {
+            Ok(stored) => return Ok(Written::Stored(stored)),
+            Err(WriteError::Conflict { current: Some(newer) }) => current = newer,
+            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => return Err(not_found()),
+            Err(WriteError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Err(conflict(def, &key.name, MODIFIED))
+}
+
+/// Does something keep the object from going away once it is marked for deletion?
+pub(crate) fn is_held(def: &ResourceDef, object: &Value) -> bool {
+    !meta::finalizers(object).is_empty() || def.strategy.held(object)
+}
+
+/// The stored form of a served object.
+pub(crate) fn to_stored(def: &ResourceDef, object: Value) -> Value {
+    match def.conversion {
+        Some(conversion) => (conversion.to_stored)(object),
+        None => object,
+    }
+}
+
+/// The object to store; `None` when it is the old one.
+fn prepare(call: &Call, part: Part, proposal: Proposal, old: &Value) -> Result<Option<Value>, ApiError> {
+    let def = &*call.def;
+    let mut new = proposal.object;
+    check_type(def, &mut new)?;
+    check_place(call, &mut new)?;
+    check_identity(def, &new, old)?;
+    admit(call, &mut new, proposal.problems)?;
+    let mut new = match part {
+        Part::Main => main_update(def, new, old)?,
+        Part::Status => with_field_of(old, &new, "status"),
+        Part::Finalize => namespace::with_finalizers_of(old, &new),
+    };
+    if part == Part::Main {
+        meta::count_generation(&mut new, old, def);
+    }
+    validate_changed(def, &new, old)?;
+    Ok((!meta::is_no_op(&new, old)).then_some(new))
+}
+
+fn main_update(def: &ResourceDef, mut new: Value, old: &Value) -> Result<Value, ApiError> {
+    meta::carry_over(&mut new, old)?;
+    if def.subresources.status {
+        new = with_field_of(&new, old, "status");
+    }
+    def.strategy.prepare_update(&mut new, old, &WriteContext { now: &meta::now() });
+    Ok(new)
+}
+
+/// `object` with one top-level field as `source` has it.
+fn with_field_of(object: &Value, source: &Value, field: &str) -> Value {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        match source.get(field) {
+            Some(value) => fields.insert(field.to_owned(), value.clone()),
+            None => fields.remove(field),
+        };
+    }
+    object
+}
+
+/// Fills in or checks `apiVersion` and `kind`. Custom objects must say what they are.
+fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
+    meta::fields(object)?;
+    let Some(fields) = object.as_object_mut() else {
+        return Err(ApiError::BadRequest("the body must be a JSON object".to_owned()));
+    };
+    let wanted = [("kind", def.kind.to_string()), ("apiVersion", def.api_version())];
+    for (field, wanted) in wanted {
+        let missing = fields.get(field).is_none_or(|found| found.is_null() || found == "");
+        if missing && !def.custom {
+            fields.insert(field.to_owned(), Value::String(wanted));
+        } else if missing {
+            return Err(ApiError::BadRequest(format!("Object '{field}' is missing: must be {wanted:?}")));
+        } else if let Some(found) = fields.get(field).filter(|found| **found != wanted) {
+            let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+            return Err(ApiError::BadRequest(format!(
+                "the {field} in the data ({found}) does not match the expected {field} ({wanted})"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Name and namespace must be those of the path, where both say something.
+fn check_place(call: &Call, object: &mut Value) -> Result<(), ApiError> {
+    let (namespace, name) = (meta::text(object, "namespace"), meta::name(object));
+    let path = &call.path;
+    if call.def.namespaced && !namespace.is_empty() && namespace != path.namespace {
+        return Err(ApiError::BadRequest(format!(
+            "the namespace of the provided object does not match the namespace sent on the request ({namespace} is not {})",
+            path.namespace
+        )));
+    }
+    if !path.name.is_empty() && !name.is_empty() && name != path.name {
+        return Err(ApiError::BadRequest(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            path.name
+        )));
+    }
+    Ok(())
+}
+
+/// The client's idea of version and identity must be right, where it has one.
+fn check_identity(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), ApiError> {
+    let name = meta::name(old);
+    let (wanted, found) = (meta::text(new, "uid"), meta::text(old, "uid"));
+    if !wanted.is_empty() && wanted != found {
+        let message = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+        return Err(conflict(def, name, &message));
+    }
+    let (wanted, found) = (meta::text(new, "resourceVersion"), meta::text(old, "resourceVersion"));
+    if !wanted.is_empty() && wanted != "0" && wanted != found {
+        if wanted.parse::<u64>().is_err() {
+            let problem = FieldError::invalid("metadata.resourceVersion", wanted, "must be a resourceVersion that this server gave out");
+            return Err(ApiError::invalid_field(def, name, problem));
+        }
+        return Err(conflict(def, name, MODIFIED));
+    }
+    Ok(())
+}
+
+/// Prunes what is unknown, drops nulls that mean nothing, applies defaults.
+fn admit(call: &Call, object: &mut Value, mut problems: Vec<String>) -> Result<(), ApiError> {
+    let def = &*call.def;
+    if let Some(path) = nul_at(object) {
+        let detail = "must not contain the character \\u0000";
+        let problem = FieldError::invalid(path.trim_start_matches('.'), "…", detail);
+        return Err(ApiError::invalid_field(def, meta::name(object), problem));
+    }
+    def.schema.drop_nulls(object);
+    let unknown = def.schema.prune(object);
+    problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    match call.query.field_validation()? {
+        _ if problems.is_empty() => {}
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => call.warnings.lock().extend(problems),
+        FieldValidation::Strict => {
+            return Err(ApiError::BadRequest(format!("strict decoding error: {}", problems.join(", "))));
+        }
+    }
+    def.schema.apply_defaults(object);
+    Ok(())
+}
+
+fn validate_new(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
+    let mut problems = validation::meta::validate_create(object, def.namespaced, def.strategy.name_rule());
+    problems.extend(validation::validate_object(&def.schema, object, None));
+    if problems.is_empty() {
+        problems = def.strategy.validate(object, None);
+    }
+    invalid(def, object, problems)
+}
+
+fn validate_changed(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), ApiError> {
+    let mut problems = validation::meta::validate_update(new, old);
+    problems.extend(validation::validate_object(&def.schema, new, Some(old)));
+    if problems.is_empty() {
+        problems = def.strategy.validate(new, Some(old));
+    }
+    invalid(def, new, problems)
+}
+
+fn invalid(def: &ResourceDef, object: &Value, problems: Vec<FieldError>) -> Result<(), ApiError> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::Invalid { subject: Subject::kind(def, meta::name(object)), problems })
+}
+
+/// A conflict about one object.
+pub(crate) fn conflict(def: &ResourceDef, name: &str, message: &str) -> ApiError {
+    ApiError::Conflict { subject: Subject::resource(def, name), message: message.to_owned() }
+}

@@ -1,0 +1,48 @@
+//! The form of an answer: JSON or YAML, the object or a table or its metadata.
+
+mod accept;
+mod render;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::Value;
+
+pub(crate) use accept::{Form, Format, View};
+pub(crate) use render::{Include, ListPosition, Renderer, served};
+
+use crate::status_error::ApiError;
+
+/// The form that a client asks for.
+///
+/// # Errors
+/// `NotAcceptable` when none of what it accepts is served.
+pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
+    // Several headers of one name are one list.
+    let values: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let joined = values.join(",");
+    accept::negotiate(Some(&joined))
+        .ok_or_else(|| ApiError::NotAcceptable("application/json, application/yaml".to_owned()))
+}
+
+/// An answer that carries a value.
+pub(crate) fn respond(format: Format, code: StatusCode, value: &Value) -> Response {
+    match format {
+        Format::Json => json_bytes(code, value.to_string()),
+        Format::Yaml => match serde_saphyr::to_string(value) {
+            Ok(text) => typed(code, "application/yaml", text),
+            Err(error) => ApiError::Internal(format!("cannot write YAML: {error}")).into_response(),
+        },
+    }
+}
+
+/// An answer that is JSON already.
+pub(crate) fn json_bytes(code: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    typed(code, "application/json", body)
+}
+
+fn typed(code: StatusCode, media: &'static str, body: impl Into<axum::body::Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}

@@ -1,0 +1,147 @@
+//! From a `CustomResourceDefinition` to rows of the table.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion, CustomResourceSubresources,
+};
+
+use super::{
+    Backing, Cell, CustomStrategy, PrinterColumn, ResourceDef, ScalePaths, Strategy, Subresources, Verb, storage_name,
+};
+use crate::columns::{JsonPath, JsonPathError};
+use crate::schema::Schema;
+
+/// Why a definition cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum CrdError {
+    /// No version is served.
+    #[error("CustomResourceDefinition {0} serves no version")]
+    NoVersion(String),
+    /// A version has no schema.
+    #[error("CustomResourceDefinition {crd}, version {version}: schema.openAPIV3Schema is required")]
+    NoSchema {
+        /// Name of the definition.
+        crd: String,
+        /// Its version.
+        version: String,
+    },
+    /// The schema cannot be compiled.
+    #[error("CustomResourceDefinition {crd}, version {version}: {message}")]
+    Schema {
+        /// Name of the definition.
+        crd: String,
+        /// Its version.
+        version: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A printer column's path cannot be read.
+    #[error("CustomResourceDefinition {crd}, version {version}: additionalPrinterColumns: {source}")]
+    Column {
+        /// Name of the definition.
+        crd: String,
+        /// Its version.
+        version: String,
+        /// What is wrong.
+        source: JsonPathError,
+    },
+}
+
+/// One row for each served version.
+///
+/// # Errors
+/// When the definition has no served version or a schema that cannot be compiled.
+pub fn from_crd(crd: &CustomResourceDefinition, strategy: CustomStrategy) -> Result<Vec<ResourceDef>, CrdError> {
+    let name = crd.metadata.name.clone().unwrap_or_default();
+    let strategy: Arc<dyn Strategy> = Arc::new(strategy);
+    let rows = crd
+        .spec
+        .versions
+        .iter()
+        .filter(|version| version.served)
+        .map(|version| row(crd, &name, version, &strategy))
+        .collect::<Result<Vec<_>, _>>()?;
+    if rows.is_empty() { Err(CrdError::NoVersion(name)) } else { Ok(rows) }
+}
+
+fn row(
+    crd: &CustomResourceDefinition,
+    name: &str,
+    version: &CustomResourceDefinitionVersion,
+    strategy: &Arc<dyn Strategy>,
+) -> Result<ResourceDef, CrdError> {
+    let names = &crd.spec.names;
+    let schema = schema(name, version)?;
+    let subresources = subresources(version.subresources.as_ref());
+    Ok(ResourceDef {
+        group: crd.spec.group.as_str().into(),
+        version: version.name.as_str().into(),
+        plural: names.plural.as_str().into(),
+        singular: names.singular.clone().unwrap_or_else(|| names.kind.to_lowercase()).into(),
+        kind: names.kind.as_str().into(),
+        list_kind: names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind)).into(),
+        short_names: names.short_names.clone().unwrap_or_default(),
+        categories: names.categories.clone().unwrap_or_default(),
+        namespaced: crd.spec.scope == "Namespaced",
+        verbs: Verb::ALL,
+        subresources,
+        schema: Arc::new(schema),
+        custom: true,
+        columns: columns(version).map_err(|source| CrdError::Column {
+            crd: name.to_owned(),
+            version: version.name.clone(),
+            source,
+        })?,
+        selectable_fields: selectable_fields(version),
+        strategy: strategy.clone(),
+        storage: storage_name(&crd.spec.group, &names.plural),
+        conversion: None,
+        backing: Backing::Stored,
+    })
+}
+
+fn schema(crd: &str, version: &CustomResourceDefinitionVersion) -> Result<Schema, CrdError> {
+    let (crd, version_name) = (crd.to_owned(), version.name.clone());
+    let Some(props) = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()) else {
+        return Err(CrdError::NoSchema { crd, version: version_name });
+    };
+    let parsed = serde_json::to_value(props).map_err(|error| error.to_string());
+    parsed
+        .and_then(|value| Schema::custom_resource(&value).map_err(|error| error.to_string()))
+        .map_err(|message| CrdError::Schema { crd, version: version_name, message })
+}
+
+fn subresources(declared: Option<&CustomResourceSubresources>) -> Subresources {
+    let Some(declared) = declared else { return Subresources::default() };
+    Subresources {
+        status: declared.status.is_some(),
+        scale: declared.scale.as_ref().map(|scale| ScalePaths {
+            spec_replicas: scale.spec_replicas_path.clone(),
+            status_replicas: scale.status_replicas_path.clone(),
+            label_selector: scale.label_selector_path.clone(),
+        }),
+        finalize: false,
+    }
+}
+
+fn columns(version: &CustomResourceDefinitionVersion) -> Result<Vec<PrinterColumn>, JsonPathError> {
+    let declared = version.additional_printer_columns.iter().flatten();
+    declared
+        .map(|column| {
+            Ok(PrinterColumn {
+                name: column.name.clone(),
+                kind: column.type_.clone(),
+                format: column.format.clone().unwrap_or_default(),
+                description: column.description.clone().unwrap_or_default(),
+                priority: column.priority.unwrap_or_default(),
+                cell: Cell::JsonPath(JsonPath::parse(&column.json_path)?),
+            })
+        })
+        .collect()
+}
+
+fn selectable_fields(version: &CustomResourceDefinitionVersion) -> Vec<String> {
+    let declared = version.selectable_fields.iter().flatten();
+    declared.map(|field| field.json_path.trim_start_matches('.').to_owned()).collect()
+}

@@ -1,0 +1,121 @@
+//! What is particular about writing one kind.
+//!
+//! A strategy sees whole objects as JSON after pruning and defaulting and before validation.
+//! It is synchronous and looks at nothing but its arguments; whatever needs the store is done
+//! by the handlers, for every kind alike.
+
+use serde_json::{Value, json};
+
+use crate::validation::FieldError;
+use crate::validation::names::NameRule;
+
+/// A strategy refuses a request as a whole.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StrategyError(pub String);
+
+/// What a strategy may know of the request.
+#[derive(Clone, Debug)]
+pub struct WriteContext<'a> {
+    /// Time of the request, RFC 3339 in seconds.
+    pub now: &'a str,
+}
+
+/// See the module. All methods have the behaviour of a plain kind as default.
+pub trait Strategy: Send + Sync {
+    /// Does `metadata.generation` count changes of this kind?
+    fn tracks_generation(&self) -> bool {
+        true
+    }
+    /// Must a PUT carry the version it replaces?
+    fn requires_version_on_update(&self) -> bool {
+        false
+    }
+    /// Which grammar names follow.
+    fn name_rule(&self) -> NameRule {
+        NameRule::Subdomain
+    }
+    /// Completes a new object. `metadata` is already filled in, `status` already removed where
+    /// the kind has a status subresource.
+    fn prepare_create(&self, _object: &mut Value, _context: &WriteContext<'_>) {}
+    /// Completes an update through the main resource; `status` is already the old one.
+    fn prepare_update(&self, _object: &mut Value, _old: &Value, _context: &WriteContext<'_>) {}
+    /// What the schema cannot say. `old` is `None` at creation.
+    fn validate(&self, _object: &Value, _old: Option<&Value>) -> Vec<FieldError> {
+        Vec::new()
+    }
+    /// May this object be deleted?
+    ///
+    /// # Errors
+    /// The reason why not; answered as 403.
+    fn may_delete(&self, _object: &Value) -> Result<(), StrategyError> {
+        Ok(())
+    }
+    /// Changes an object that is marked for deletion (a namespace becomes `Terminating`).
+    fn prepare_delete(&self, _object: &mut Value) {}
+    /// Is something other than `metadata.finalizers` holding the object?
+    fn held(&self, _object: &Value) -> bool {
+        false
+    }
+}
+
+/// A core kind without particularities.
+pub struct PlainStrategy {
+    /// See [`Strategy::tracks_generation`].
+    pub generation: bool,
+}
+
+impl Strategy for PlainStrategy {
+    fn tracks_generation(&self) -> bool {
+        self.generation
+    }
+}
+
+/// A kind defined by a CRD.
+#[derive(Debug, Default)]
+pub struct CustomStrategy {
+    /// Finalizer that every object is born with, so that none can exist whose outside
+    /// resources would outlive it.
+    pub finalizer: Option<String>,
+    /// Born with `status.observedGeneration: 0` and `Ready=Unknown`, or clients that judge by
+    /// conditions would call a new object ready.
+    pub initial_status: bool,
+}
+
+impl Strategy for CustomStrategy {
+    fn requires_version_on_update(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, object: &mut Value, context: &WriteContext<'_>) {
+        if let Some(finalizer) = &self.finalizer
+            && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        {
+            let list = metadata.entry("finalizers").or_insert_with(|| json!([]));
+            if let Some(list) = list.as_array_mut()
+                && !list.iter().any(|item| item == finalizer.as_str())
+            {
+                list.push(json!(finalizer));
+            }
+        }
+        if self.initial_status
+            && let Some(object) = object.as_object_mut()
+        {
+            object.insert("status".to_owned(), initial_status(context.now));
+        }
+    }
+}
+
+fn initial_status(now: &str) -> Value {
+    json!({
+        "observedGeneration": 0,
+        "conditions": [{
+            "type": "Ready",
+            "status": "Unknown",
+            "reason": "Pending",
+            "message": "waiting for the controller",
+            "lastTransitionTime": now,
+            "observedGeneration": 0,
+        }],
+    })
+}

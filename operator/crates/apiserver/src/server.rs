@@ -1,0 +1,136 @@
+//! The server: what it holds, how it is wired, and the accept loop.
+
+mod accept;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Extension;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use rustls::ServerConfig;
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::authn::{Authenticator, InProcess, UserInfo};
+use crate::authz::{Authorizer, MastersOnly};
+use crate::builtin;
+use crate::config::Config;
+use crate::dispatch;
+use crate::metrics::Metrics;
+use crate::registry::{CrdError, Registry};
+use crate::status_error::ApiError;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A definition cannot be served.
+    #[error(transparent)]
+    Crd(#[from] CrdError),
+    /// A built-in kind has a bad schema.
+    #[error("the schema of the built-in kind {kind}: {message}")]
+    Builtin {
+        /// The kind.
+        kind: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// The default namespaces could not be written.
+    #[error("cannot create the default namespaces: {0}")]
+    Bootstrap(#[source] ApiError),
+}
+
+/// A Kubernetes API server over a store; cheap to clone.
+#[derive(Clone)]
+pub struct ApiServer {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What requests share.
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) config: Config,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) metrics: Metrics,
+    /// Ends running watches; cancelled first at shutdown.
+    pub(crate) watches: CancellationToken,
+}
+
+impl ApiServer {
+    /// Serves the built-in kinds and these definitions from `store`, and makes sure that the
+    /// namespaces `default` and `kube-system` exist.
+    ///
+    /// # Errors
+    /// A definition that cannot be served, or a store that does not answer.
+    pub async fn new(store: Store, crds: Vec<CustomResourceDefinition>, config: Config) -> Result<Self, ServerError> {
+        let registry = Registry::new(builtin::definitions()?);
+        for crd in &crds {
+            registry.add(builtin::custom(crd)?);
+        }
+        let authenticator = Authenticator::new(&config.tokens);
+        let inner = Inner {
+            store,
+            registry,
+            authenticator,
+            config,
+            authorizer: Arc::new(MastersOnly),
+            metrics: Metrics::default(),
+            watches: CancellationToken::new(),
+        };
+        let server = Self { inner: Arc::new(inner) };
+        builtin::namespace::bootstrap(&server).await.map_err(ServerError::Bootstrap)?;
+        Ok(server)
+    }
+
+    /// The API as a service: identities come from TLS and from bearer tokens.
+    pub fn router(&self) -> Router {
+        dispatch::router(self.clone())
+    }
+
+    /// The API as a service for this process's own clients, all requests by `user`.
+    pub fn in_process(&self, user: UserInfo) -> Router {
+        self.router().layer(Extension(InProcess(user)))
+    }
+
+    /// What is served; rows can be added and removed while requests run.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// Starts the loops that belong to built-in kinds: the life cycle of namespaces, the end of
+    /// Events. They stop when `cancel` is cancelled.
+    pub fn spawn_loops(&self, cancel: CancellationToken) -> JoinSet<()> {
+        let mut loops = JoinSet::new();
+        loops.spawn(builtin::namespace::run(self.clone(), cancel.clone()));
+        loops.spawn(builtin::event::run(self.clone(), cancel));
+        loops
+    }
+
+    /// Registers the server's metrics.
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.inner.metrics.register(registry);
+    }
+
+    /// Ends all running watches; clients reconnect elsewhere or later. New ones end at once.
+    pub fn end_watches(&self) {
+        self.inner.watches.cancel();
+    }
+
+    /// Accepts connections and serves `app` on them until `cancel` is cancelled; then ends
+    /// watches, lets running requests finish and returns.
+    ///
+    /// # Errors
+    /// When the listener fails for good.
+    pub async fn serve(
+        &self,
+        app: Router,
+        listener: TcpListener,
+        tls: ServerConfig,
+        cancel: CancellationToken,
+    ) -> std::io::Result<()> {
+        accept::serve(self, app, listener, tls, cancel).await
+    }
+}

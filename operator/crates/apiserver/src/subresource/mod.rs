@@ -1,0 +1,34 @@
+//! Parts of objects with a path of their own.
+
+mod scale;
+
+use http::Method;
+
+use crate::handlers::{self, Call, Part, Reply};
+use crate::status_error::ApiError;
+
+/// Answers `…/NAME/SUBRESOURCE`; one that the resource does not have is not found.
+pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
+    if call.def.namespaced && call.path.namespace.is_empty() {
+        return Err(ApiError::NoSuchPath);
+    }
+    let declared = &call.def.subresources;
+    match name {
+        "status" if declared.status => part(call, method, Part::Status).await,
+        "finalize" if declared.finalize && method == Method::PUT => handlers::update(call, Part::Finalize).await,
+        "scale" => match &declared.scale {
+            Some(paths) => scale::answer(call, method, paths).await,
+            None => Err(ApiError::NoSuchPath),
+        },
+        _ => Err(ApiError::NoSuchPath),
+    }
+}
+
+async fn part(call: &Call, method: &Method, part: Part) -> Reply {
+    match *method {
+        Method::GET => handlers::get(call).await,
+        Method::PUT => handlers::update(call, part).await,
+        Method::PATCH => handlers::patch(call, part).await,
+        _ => Err(ApiError::MethodNotAllowed),
+    }
+}

@@ -1,0 +1,130 @@
+//! `scale`: the number of replicas of any kind, as `autoscaling/v1`.
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use store::Consistency;
+
+use crate::decode;
+use crate::handlers::{Call, Part, PatchFormat, Proposal, Reply, patched, rewrite};
+use crate::meta;
+use crate::negotiate::{respond, served};
+use crate::registry::ScalePaths;
+use crate::status_error::{ApiError, Subject};
+use crate::validation::FieldError;
+
+/// Answers `…/NAME/scale`.
+pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> Reply {
+    match *method {
+        Method::GET => {
+            let store = &call.server.inner.store;
+            let object = store.get(&call.key(), Consistency::Latest).await?.ok_or_else(|| call.not_found())?;
+            reply(call, &scale_of(&served(&call.def, &object.json)?, paths))
+        }
+        Method::PUT => {
+            let body = decode::body(call.content_type(), &call.body)?.value;
+            change(call, paths, |_| Ok(body.clone())).await
+        }
+        Method::PATCH => {
+            let format = PatchFormat::of(call)?;
+            if format == PatchFormat::Apply {
+                let message = "server-side apply of scale is not supported: use application/merge-patch+json";
+                return Err(ApiError::UnsupportedMediaType(message.to_owned()));
+            }
+            let patch = decode::json_body(&call.body)?;
+            change(call, paths, |scale| patched(&call.def, format, scale, &patch)).await
+        }
+        _ => Err(ApiError::MethodNotAllowed),
+    }
+}
+
+async fn change(call: &Call, paths: &ScalePaths, edit: impl Fn(&Value) -> Result<Value, ApiError>) -> Reply {
+    let apply = |current: &Value| {
+        let mut scale = edit(&scale_of(current, paths))?;
+        let mut object = current.clone();
+        // What the client believes of identity and version is checked like that of the object.
+        for field in ["name", "namespace", "uid", "resourceVersion"] {
+            if let Some(value) = meta::fields(&mut scale)?.get(field) {
+                meta::fields(&mut object)?.insert(field.to_owned(), value.clone());
+            }
+        }
+        set(&mut object, &paths.spec_replicas, json!(replicas(call, &scale)?))?;
+        Ok(Proposal { object, problems: Vec::new() })
+    };
+    let written = rewrite(call, &call.key(), Part::Main, apply).await?;
+    reply(call, &scale_of(&written.object(&call.def)?, paths))
+}
+
+/// The wanted number; nothing means none.
+fn replicas(call: &Call, scale: &Value) -> Result<i64, ApiError> {
+    let found = scale.get("spec").and_then(|spec| spec.get("replicas")).filter(|value| !value.is_null());
+    let number = found.map_or(Some(0), Value::as_i64);
+    number.filter(|number| (0..=i64::from(i32::MAX)).contains(number)).ok_or_else(|| ApiError::Invalid {
+        subject: Subject { group: "autoscaling".to_owned(), resource: "Scale".to_owned(), name: call.path.name.clone() },
+        problems: vec![FieldError::invalid(
+            "spec.replicas",
+            found.cloned().unwrap_or_default(),
+            "must be an integer greater than or equal to 0",
+        )],
+    })
+}
+
+fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
+    let metadata: Map<String, Value> = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
+        .into_iter()
+        .filter_map(|field| Some((field.to_owned(), object["metadata"].get(field)?.clone())))
+        .collect();
+    let number = |path: &str| get(object, path).and_then(Value::as_i64).unwrap_or_default();
+    let mut status = json!({"replicas": number(&paths.status_replicas)});
+    if let Some(selector) = paths.label_selector.as_deref().and_then(|path| get(object, path)) {
+        status["selector"] = selector.clone();
+    }
+    json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": number(&paths.spec_replicas)},
+        "status": status,
+    })
+}
+
+fn get<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').filter(|segment| !segment.is_empty()).try_fold(object, |value, segment| value.get(segment))
+}
+
+fn set(object: &mut Value, path: &str, value: Value) -> Result<(), ApiError> {
+    let segments: Vec<&str> = path.split('.').filter(|segment| !segment.is_empty()).collect();
+    let Some((last, parents)) = segments.split_last() else { return Ok(()) };
+    let wrong = || ApiError::BadRequest(format!("{path} cannot be set: what is above it is not an object"));
+    let mut at = object;
+    for segment in parents {
+        at = at.as_object_mut().ok_or_else(wrong)?.entry(*segment).or_insert_with(|| json!({}));
+    }
+    at.as_object_mut().ok_or_else(wrong)?.insert((*last).to_owned(), value);
+    Ok(())
+}
+
+fn reply(call: &Call, scale: &Value) -> Reply {
+    Ok(respond(call.renderer.form.format, StatusCode::OK, scale))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_and_to_an_object() {
+        let paths = ScalePaths {
+            spec_replicas: ".spec.replicas".into(),
+            status_replicas: ".status.replicas".into(),
+            label_selector: Some(".status.selector".into()),
+        };
+        let mut object = json!({"metadata": {"name": "web", "labels": {"a": "b"}}, "status": {"replicas": 2, "selector": "a=b"}});
+        set(&mut object, &paths.spec_replicas, json!(3)).unwrap();
+        let scale = scale_of(&object, &paths);
+        assert_eq!(scale["spec"], json!({"replicas": 3}));
+        assert_eq!(scale["status"], json!({"replicas": 2, "selector": "a=b"}));
+        assert_eq!(scale["metadata"], json!({"name": "web"}));
+        assert!(set(&mut json!({"spec": 1}), ".spec.replicas", json!(3)).is_err());
+    }
+}
