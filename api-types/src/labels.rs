@@ -25,6 +25,8 @@ pub const SPEC_HASH: &str = "cloud.obiente.spec-hash";
 pub const GENERATION: &str = "cloud.obiente.generation";
 /// Keys of `spec.labels` that are on the service, comma-separated and sorted: which labels to take away again.
 pub const LABEL_KEYS: &str = "cloud.obiente.label-keys";
+/// The restart that was asked for last by `spec.restartedAt`: tells it from somebody's `--force`, which is left alone.
+pub const FORCE_UPDATE: &str = "cloud.obiente.force-update";
 
 // ---- on containers: immutable identity only, since a change restarts the tasks ----
 

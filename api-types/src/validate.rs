@@ -1,12 +1,18 @@
 //! Checks of an object that neither its schema nor CEL expresses well: keys of maps, regular
-//! expressions, names that must be good for Swarm.
+//! expressions, quantities, names that must be good for Swarm.
+//!
+//! Why quantities: they are numbers or texts, and what CEL does to tell the two apart has no bound for
+//! its cost.
 //!
 //! Guarantees: pure; never panics, whatever the JSON; says nothing about what the schema refuses.
 
 use regex::Regex;
 use serde_json::Value;
 
-use crate::labels;
+use crate::{
+    labels,
+    units::{Quantity, QuantityError},
+};
 
 /// One field that is wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +36,7 @@ pub fn validate(kind: &str, object: &Value) -> Vec<FieldError> {
         "Deployment" => {
             deployment_name(&object["metadata"]["name"], &mut errors);
             service_labels(&object["spec"]["labels"], &mut errors);
+            resources(&object["spec"]["resources"], &mut errors);
             node_selector(&object["spec"]["placement"]["nodeSelector"], &mut errors);
         }
         "Node" => node_labels(&object["spec"]["labels"], &mut errors),
@@ -64,6 +71,67 @@ fn service_labels(labels: &Value, errors: &mut Vec<FieldError>) {
             label_key(key, "._/-")
         };
         push(errors, "spec.labels", key, value, wrong);
+    }
+}
+
+type Amount = fn(&Quantity) -> Result<i64, QuantityError>;
+
+/// One core in nano-CPUs.
+const CORE: i64 = 1_000_000_000;
+
+/// Kind, how it is counted, least request and least limit that Swarm and Docker take, most, and what is right.
+const AMOUNTS: [(&str, Amount, i64, i64, i64, &str); 2] = [
+    (
+        "cpu",
+        Quantity::nano_cpus,
+        CORE / 1_000,
+        CORE / 1_000,
+        1_000_000 * CORE,
+        "from 1m to 1M cores, for example 250m, 0.5 or 2",
+    ),
+    (
+        "memory",
+        Quantity::bytes,
+        4 << 20,
+        6 << 20,
+        i64::MAX,
+        "at least 4Mi (as a limit 6Mi), for example 64Mi or 1Gi",
+    ),
+];
+
+fn resources(resources: &Value, errors: &mut Vec<FieldError>) {
+    for (name, amount, least_request, least_limit, most, says) in AMOUNTS {
+        let mut read = |list: &str, least: i64| {
+            let value = &resources[list][name];
+            let quantity: Quantity = serde_json::from_value(value.clone()).ok()?;
+            let detail = match amount(&quantity) {
+                Ok(found) if (least..=most).contains(&found) => return Some(found),
+                Ok(_) => format!("must be {says}"),
+                Err(error) => error.to_string(),
+            };
+            errors.push(FieldError {
+                path: format!("spec.resources.{list}.{name}"),
+                value: value.clone(),
+                detail,
+            });
+            None
+        };
+        let (request, limit) = (read("requests", least_request), read("limits", least_limit));
+        if let (Some(request), Some(limit)) = (request, limit)
+            && request > limit
+        {
+            let limit = &resources["limits"][name];
+            errors.push(FieldError {
+                path: format!("spec.resources.requests.{name}"),
+                value: resources["requests"][name].clone(),
+                detail: format!(
+                    "must not be above spec.resources.limits.{name}, which is {}",
+                    limit
+                        .as_str()
+                        .map_or_else(|| limit.to_string(), str::to_owned)
+                ),
+            });
+        }
     }
 }
 

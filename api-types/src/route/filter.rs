@@ -62,7 +62,7 @@ pub struct HttpHeader {
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// Its value; no back-quote and no line break. Example: `production`.
-    #[schemars(length(min = 1, max = 4096))]
+    #[schemars(length(min = 1, max = 1024))]
     pub value: String,
 }
 

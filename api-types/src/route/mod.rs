@@ -126,9 +126,9 @@ pub struct RouteRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub matches: Vec<RouteMatch>,
-    /// What is changed on the way, in this order; each type at most once. At most 8.
+    /// What is changed on the way, in this order; each type at most once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 4))]
     pub filters: Vec<Filter>,
     /// Where the requests go: exactly one Deployment in this version.
     #[schemars(length(min = 1, max = 16))]
@@ -142,17 +142,17 @@ pub struct RouteMatch {
     /// On the path of the request. Default: any path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathMatch>,
-    /// On headers of the request, unique by name. At most 16.
+    /// On headers of the request, unique by name. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub headers: Vec<HttpHeader>,
     /// On the method of the request. Default: any method. Example: `GET`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "HttpMethod")]
     pub method: Option<HttpMethod>,
-    /// On query parameters of the request, unique by name. At most 16.
+    /// On query parameters of the request, unique by name. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub query_params: Vec<QueryParam>,
 }
 

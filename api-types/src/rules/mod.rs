@@ -130,6 +130,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_rule_has_unbounded_cost() {
+        for rule in ["Deployment", "Node", "Route"].into_iter().flat_map(of) {
+            let text = rule.to_json().to_string();
+            assert!(
+                !text.contains("string(") && !text.contains(".join("),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn every_rule_has_its_place_in_the_schema() {
         for (kind, crd) in [
             ("Deployment", crate::Deployment::crd()),

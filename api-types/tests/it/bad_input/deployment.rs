@@ -17,7 +17,7 @@ fn deployment_refuses() {
             "spec",
             json!({"image": "a", "mode": "Global", "replicas": 3}),
             "spec.replicas",
-            "leave replicas (3) out",
+            "leave replicas out",
         ),
         (
             "spec",
@@ -114,7 +114,7 @@ fn deployment_refuses() {
             "spec.capabilities",
             json!({"add": ["KILL"], "drop": ["KILL"]}),
             "spec.capabilities",
-            "same time: KILL",
+            "same time",
         ),
         (
             "spec.env",
@@ -194,25 +194,25 @@ fn deployment_refuses() {
             "spec.resources",
             json!({"requests": {"cpu": "half"}}),
             "spec.resources.requests.cpu",
-            "'half' is not an amount of CPU",
+            "\"half\" is not a quantity",
         ),
         (
             "spec.resources",
             json!({"limits": {"cpu": 0}}),
             "spec.resources.limits.cpu",
-            "'0' is not an amount of CPU",
+            "from 1m to 1M cores",
         ),
         (
             "spec.resources",
             json!({"limits": {"cpu": "-1"}}),
             "spec.resources.limits.cpu",
-            "'-1' is not",
+            "from 1m to 1M cores",
         ),
         (
             "spec.resources",
             json!({"requests": {"memory": "64MB"}}),
             "spec.resources.requests.memory",
-            "'64MB' is not an amount of memory",
+            "\"64MB\" is not a quantity",
         ),
         (
             "spec.resources",
@@ -224,19 +224,19 @@ fn deployment_refuses() {
             "spec.resources",
             json!({"limits": {"memory": "5Mi"}}),
             "spec.resources.limits.memory",
-            "at least 6Mi",
+            "as a limit 6Mi",
         ),
         (
             "spec.resources",
             json!({"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}),
             "spec.resources.requests.cpu",
-            "the request 2 must not be above the limit 1500m",
+            "limits.cpu, which is 1500m",
         ),
         (
             "spec.resources",
             json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "1G"}}),
             "spec.resources.requests.memory",
-            "the request 1Gi must not be above the limit 1G",
+            "limits.memory, which is 1G",
         ),
         (
             "spec.ports",
@@ -260,13 +260,13 @@ fn deployment_refuses() {
             "spec.ports",
             json!([{"name": "a", "containerPort": 1}, {"name": "b", "containerPort": 1, "protocol": "TCP"}]),
             "spec.ports",
-            "more than one of a (1), b (1)",
+            "a containerPort may be listed once per protocol",
         ),
         (
             "spec.ports",
             json!([{"name": "a", "containerPort": 1, "hostPort": 9}, {"name": "b", "containerPort": 2, "hostPort": 9}]),
             "spec.ports",
-            "more than one of a (9), b (9)",
+            "a hostPort may be published once per protocol",
         ),
         (
             "spec.networks",
@@ -277,8 +277,8 @@ fn deployment_refuses() {
         (
             "spec.networks",
             json!([{"name": "a", "aliases": ["A", "b"]}]),
-            "spec.networks[0].aliases",
-            "wrong: A",
+            "spec.networks[0].aliases[0]",
+            "'A' is not an alias",
         ),
         (
             "spec.healthCheck",
