@@ -333,4 +333,18 @@ mod tests {
             assert!(error.contains(&format!("{given:?}")), "{error}");
         }
     }
+
+    // Callers spawn these.
+    #[tokio::test]
+    async fn the_futures_can_move_between_threads() {
+        fn can_move(future: impl Future + Send) {
+            drop(future);
+        }
+        let swarm = Swarm::connect(Config::new(Address::default(), "label", "uid"));
+        let step = plan::model::Step::CreateService(Box::default());
+        can_move(swarm.act(&step));
+        can_move(swarm.service("name"));
+        can_move(swarm.snapshot_at_least(1, Duration::ZERO));
+        can_move(swarm.task_log_tail("task", 1, 1, Duration::ZERO));
+    }
 }

@@ -220,6 +220,11 @@ mod tests {
             ),
             (
                 500,
+                "rpc error: code = Unknown desc = raft: failed to process the request: node lost leader status",
+                "no_leader",
+            ),
+            (
+                500,
                 "rpc error: code = Unknown desc = The swarm does not have a leader.",
                 "no_leader",
             ),

@@ -161,7 +161,8 @@ async fn an_event_makes_the_next_poll_come_sooner() {
 // T23, and the cost of a burst: creates share polls, and each is in the snapshot it asks for.
 #[tokio::test]
 async fn many_creates_share_polls_and_an_idle_client_wakes_nobody() {
-    let engine = Engine::shared();
+    // Its own: a network that another test makes would rightly wake the client.
+    let engine = Engine::start();
     let client = Client::new(&engine, "burst");
     client.fresh().await;
     let before = client.metrics().polls();
