@@ -18,7 +18,7 @@ pub struct CrdgenArgs {
 
 /// Writes or checks the files.
 pub fn run(args: &CrdgenArgs) -> anyhow::Result<()> {
-    for (name, text) in api_types::render_crds() {
+    for (name, text) in api_types::render_crds()? {
         let path = args.directory.join(name);
         if args.check {
             let found = std::fs::read_to_string(&path).unwrap_or_default();

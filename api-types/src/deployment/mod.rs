@@ -26,7 +26,7 @@ pub use status::{
 };
 
 /// A workload on the Swarm: exactly one Swarm service, kept as this spec says.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "obiente.cloud",
     version = "v1alpha1",
@@ -240,6 +240,42 @@ pub struct DeploymentSpec {
     /// Deployment still removes the service. Default false. Example: `true`.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// A spec without an image, with the defaults of the schema.
+impl Default for DeploymentSpec {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            replicas: default_replicas(),
+            image: String::new(),
+            command: Vec::new(),
+            args: Vec::new(),
+            working_dir: None,
+            user: None,
+            hostname: None,
+            init: None,
+            read_only_root_filesystem: None,
+            capabilities: None,
+            stop_signal: None,
+            termination_grace_period_seconds: None,
+            tty: None,
+            env: Vec::new(),
+            env_from: Vec::new(),
+            resources: None,
+            ports: Vec::new(),
+            endpoint_mode: EndpointMode::default(),
+            labels: BTreeMap::new(),
+            networks: Vec::new(),
+            health_check: None,
+            placement: None,
+            rollout: Rollout::default(),
+            rollback: None,
+            restart_policy: None,
+            restarted_at: None,
+            suspend: false,
+        }
+    }
 }
 
 /// How tasks are counted.

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
-use api_types::{crd_values, crds, render_crds};
-use serde_json::Value;
+use api_types::{DeploymentSpec, crd_values, crds, render_crds};
+use serde_json::{Value, json};
 
 /// The files are what the types say. `UPDATE_CRDS=1 cargo test -p api-types` rewrites them, as does
 /// `operator crdgen`.
@@ -198,5 +198,28 @@ fn deployment_has_status_and_scale() {
     assert_eq!(
         subresources["scale"]["labelSelectorPath"],
         ".status.selector"
+    );
+}
+
+/// What a controller takes for unset is what the API server writes.
+#[test]
+fn defaults_of_the_schema_are_those_of_the_types() {
+    let schema = &crd_values()[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut spec = json!({"image": ""});
+    for (name, property) in schema["properties"]["spec"]["properties"]
+        .as_object()
+        .unwrap()
+    {
+        if let Some(default) = property.get("default") {
+            spec[name] = default.clone();
+        }
+    }
+    assert_eq!(
+        serde_json::from_value::<DeploymentSpec>(spec.clone()).unwrap(),
+        DeploymentSpec::default()
+    );
+    assert_eq!(
+        serde_json::to_value(DeploymentSpec::default()).unwrap(),
+        spec
     );
 }
