@@ -67,7 +67,7 @@ install_missing() {
 
 # Debian 12 has kubectl in kubernetes-client, later releases in a package of its own.
 kubectl_package() { apt_knows kubernetes-client || apt_update >&2; if apt_knows kubernetes-client; then echo kubernetes-client; else echo kubectl; fi; }
-apt_knows() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+apt_knows() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/ *Candidate: \([^(]\)/\1/p')" ]; }
 apt_update() { say "apt-get update"; apt-get update -qq || say "apt-get update had problems; going on with what it got"; }
 apt_install() {
     local log; log=$(mktemp)
@@ -100,6 +100,7 @@ engine_answers() { timeout 10 docker version -f '{{.Server.Version}}' >/dev/null
 start_engine() {
     engine_answers && return
     [ -z "${DOCKER_HOST:-}" ] || die "the Docker Engine at DOCKER_HOST=$DOCKER_HOST does not answer. Start it, or unset DOCKER_HOST to use the one of this machine."
+    local pid=1 deadline=$((SECONDS + 60))
     [ "$(id -u)" = 0 ] || die "the Docker Engine does not answer, and starting it needs root. Please start it (systemctl start docker), or join the group docker if it runs."
     if [ -d /run/systemd/system ]; then
         say "starting the Docker Engine (systemctl start docker)"
@@ -108,10 +109,13 @@ start_engine() {
         say "starting the Docker Engine (dockerd, log in $DIR/dockerd.log); it keeps running afterwards"
         mkdir -p "$DIR"
         setsid dockerd </dev/null >>"$DIR/dockerd.log" 2>&1 &
+        pid=$!
     fi
-    local deadline=$((SECONDS + 60))
     until engine_answers; do
-        [ $SECONDS -lt $deadline ] || { tail -n 15 "$DIR/dockerd.log" >&2 2>/dev/null || true; die "the Docker Engine did not answer in 60 s"; }
+        if ! kill -0 $pid || [ $SECONDS -ge $deadline ]; then
+            tail -n 15 "$DIR/dockerd.log" >&2 2>/dev/null || true
+            die "the Docker Engine did not come up within 60 s"
+        fi
         sleep 0.2
     done
 }
@@ -172,7 +176,7 @@ kubectl_tool() {
     [ -x "$file" ] && return
     say "fetching kubectl $version from Debian $2 into $TOOLS"
     rm -rf "$unpacked"; unpack_deb "$2" "$3" "$unpacked"
-    "$unpacked/usr/bin/kubectl" version --client 2>&1 | grep -q "v$version\." || die "Debian $2 no longer has kubectl $version"
+    [[ $("$unpacked/usr/bin/kubectl" version --client 2>&1) = *"v$version."* ]] || die "Debian $2 no longer has kubectl $version"
     mv "$unpacked/usr/bin/kubectl" "$file"; rm -rf "$unpacked"
 }
 
