@@ -1,0 +1,151 @@
+//! Named schemas: one for each kind and its list, and those that all kinds share.
+
+use k8s_openapi::api::autoscaling::v1::Scale;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Status};
+use serde_json::{Map, Value, json};
+
+use crate::registry::ResourceDef;
+use crate::schema::core;
+
+pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+pub(super) const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+
+const API_VERSION_DESCRIPTION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
+const KIND_DESCRIPTION: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+const METADATA_DESCRIPTION: &str = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+const LIST_METADATA_DESCRIPTION: &str = "Standard list metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+
+/// How a document refers to a named schema.
+pub(super) type Refer = fn(&str) -> Value;
+
+/// The name of a kind's schema, as Kubernetes makes it: the group reversed for custom kinds, the
+/// Go package for those of Kubernetes.
+pub(super) fn name(def: &ResourceDef) -> String {
+    let (version, kind) = (&def.version, &def.kind);
+    match &*def.group {
+        "" => format!("io.k8s.api.core.{version}.{kind}"),
+        "apiextensions.k8s.io" => {
+            format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{version}.{kind}")
+        }
+        group if def.custom => {
+            let reversed: Vec<_> = group.split('.').rev().collect();
+            format!("{}.{version}.{kind}", reversed.join("."))
+        }
+        group => format!(
+            "io.k8s.api.{}.{version}.{kind}",
+            group.split('.').next().unwrap_or(group)
+        ),
+    }
+}
+
+/// The name of the schema of a kind's list.
+pub(super) fn list_name(def: &ResourceDef) -> String {
+    let name = name(def);
+    let package = name.rsplit_once('.').map_or("", |(package, _)| package);
+    format!("{package}.{}", def.list_kind)
+}
+
+/// Adds the schemas that operations on any kind refer to.
+pub(super) fn add_shared(schemas: &mut Map<String, Value>, scale: bool) {
+    schemas.insert(OBJECT_META.into(), core::object_meta().source.clone());
+    // A generated schema always converts: the tests look for each of these names.
+    let mut add = |name: &str, definition| {
+        if let Ok(definition) = definition {
+            schemas.insert(name.into(), definition);
+        }
+    };
+    add(LIST_META, core::definition::<ListMeta>());
+    add(DELETE_OPTIONS, core::definition::<DeleteOptions>());
+    add(STATUS, core::definition::<Status>());
+    if scale {
+        add(SCALE, core::definition::<Scale>());
+    }
+    let description =
+        "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.";
+    add(
+        PATCH,
+        Ok(json!({"description": description, "type": "object"})),
+    );
+    for (name, kind) in [
+        (STATUS, ("", "Status")),
+        (DELETE_OPTIONS, ("", "DeleteOptions")),
+        (SCALE, ("autoscaling", "Scale")),
+    ] {
+        if let Some(schema) = schemas.get_mut(name) {
+            schema["x-kubernetes-group-version-kind"] =
+                json!([{"group": kind.0, "version": "v1", "kind": kind.1}]);
+        }
+    }
+}
+
+/// Adds the schemas of a kind and of its list.
+pub(super) fn add_kind(schemas: &mut Map<String, Value>, def: &ResourceDef, refer: Refer) {
+    schemas.insert(name(def), kind(def, refer));
+    if def.supports(crate::registry::Verb::List) {
+        schemas.insert(list_name(def), list(def, refer));
+    }
+}
+
+fn kind(def: &ResourceDef, refer: Refer) -> Value {
+    let mut schema = match &def.schema.source {
+        Value::Object(source) => source.clone(),
+        _ => Map::new(),
+    };
+    schema.entry("type").or_insert_with(|| "object".into());
+    let properties = schema.entry("properties").or_insert_with(|| json!({}));
+    if let Some(properties) = properties.as_object_mut() {
+        object_fields(
+            properties,
+            described(refer(OBJECT_META), METADATA_DESCRIPTION),
+        );
+    }
+    schema.insert(
+        "x-kubernetes-group-version-kind".into(),
+        gvk(def, &def.kind),
+    );
+    Value::Object(schema)
+}
+
+fn list(def: &ResourceDef, refer: Refer) -> Value {
+    let mut properties = Map::new();
+    object_fields(
+        &mut properties,
+        described(refer(LIST_META), LIST_METADATA_DESCRIPTION),
+    );
+    let description = format!("List of {}.", def.plural);
+    properties.insert(
+        "items".into(),
+        json!({"description": description, "type": "array", "items": refer(&name(def))}),
+    );
+    json!({
+        "description": format!("{} is a list of {}", def.list_kind, def.kind),
+        "type": "object", "required": ["items"], "properties": properties,
+        "x-kubernetes-group-version-kind": gvk(def, &def.list_kind),
+    })
+}
+
+fn object_fields(properties: &mut Map<String, Value>, metadata: Value) {
+    for (field, description) in [
+        ("apiVersion", API_VERSION_DESCRIPTION),
+        ("kind", KIND_DESCRIPTION),
+    ] {
+        properties.insert(
+            field.into(),
+            json!({"description": description, "type": "string"}),
+        );
+    }
+    properties.insert("metadata".into(), metadata);
+}
+
+fn described(mut schema: Value, description: &str) -> Value {
+    schema["description"] = description.into();
+    schema
+}
+
+fn gvk(def: &ResourceDef, kind: &str) -> Value {
+    json!([{"group": &*def.group, "version": &*def.version, "kind": kind}])
+}
