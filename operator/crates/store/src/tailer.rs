@@ -139,7 +139,10 @@ async fn listen(
 /// Hands out what the cache has got, and bookmarks.
 pub(crate) async fn dispatch(core: Arc<Core>) {
     let mut revision = core.cache.subscribe();
-    let mut tick = tokio::time::interval(TICK);
+    // Often enough that a bookmark is not much later than its interval says.
+    let often = (core.config.bookmark_interval / 8).clamp(Duration::from_millis(10), TICK);
+    let mut tick = tokio::time::interval(often);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         core.cache.dispatch();
         tokio::select! {
