@@ -44,7 +44,7 @@ spec:
 "#;
 
 const SETTINGS: &str = r#"
-{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {token: s3cret-value}}
+{apiVersion: v1, kind: Secret, metadata: {name: keys}, data: {token: czNjcmV0LXZhbHVl}}
 ---
 {apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {colour: blue}}
 ---

@@ -6,6 +6,7 @@ mod crash;
 mod deployment;
 mod drift;
 mod first_run;
+mod foreign;
 mod health;
 mod kubectl;
 mod lab;

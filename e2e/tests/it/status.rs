@@ -160,3 +160,42 @@ async fn status_is_still_when_nothing_happens() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_failed_update_is_rolled_back_and_said() -> anyhow::Result<()> {
+    let ns = shared().await?.namespace("rollback").await?;
+    let fields = "rollout: {monitorSeconds: 2}, restartPolicy: {delaySeconds: 0}";
+    ns.kubectl.apply(&with("app", fields)).await?;
+    ns.ready("deployment", "app").await?;
+    let broken = with("app", fields).replace("[sleep, '3600']", "['false']");
+    ns.kubectl.apply(&broken).await?;
+    // Case F21: the old tasks serve, and that is what the conditions say.
+    let object = ns
+        .condition("deployment", "app", "RolledBack", "True", None)
+        .await?;
+    ensure!(
+        condition_of(&object, "Available")?["status"] == "True",
+        "{}",
+        object["status"]
+    );
+    let progressing = condition_of(&object, "Progressing")?;
+    ensure!(
+        progressing["status"] == "False" && progressing["reason"] == "RolledBack",
+        "{progressing}"
+    );
+    ensure!(
+        condition_of(&object, "Ready")?["status"] == "False",
+        "{}",
+        object["status"]
+    );
+    // It is not tried again by itself, and a new spec is.
+    let command = ns.service("app")?["Spec"]["TaskTemplate"]["ContainerSpec"]["Command"].clone();
+    ensure!(
+        command == serde_json::json!(["sleep", "3600"]),
+        "it was tried again: {command}"
+    );
+    ns.kubectl
+        .apply(&with("app", fields).replace("3600", "3601"))
+        .await?;
+    ns.ready("deployment", "app").await.map(drop)
+}
