@@ -17,7 +17,12 @@ pub(crate) async fn answer(server: &ApiServer, method: &Method, path: &str, head
     match path {
         "/version" => document(headers, &json!(server.inner.config.version)),
         "/" => document(headers, &json!({"paths": paths(server)})),
-        _ => Err(ApiError::NoSuchPath),
+        _ => {
+            let snapshot = server.inner.registry.snapshot();
+            let found = server.inner.discovery.respond(&snapshot, path, headers);
+            let found = found.or_else(|| server.inner.openapi.respond(&snapshot, path, headers));
+            found.ok_or(ApiError::NoSuchPath)
+        }
     }
 }
 

@@ -25,8 +25,11 @@ mod server;
 mod status_error;
 mod subresource;
 
-pub mod patch;
 pub mod columns;
+pub mod discovery;
+pub mod openapi;
+pub mod managed_fields;
+pub mod patch;
 pub mod schema;
 pub mod validation;
 

@@ -17,8 +17,10 @@ use crate::authn::{Authenticator, InProcess, UserInfo};
 use crate::authz::{Authorizer, MastersOnly};
 use crate::builtin;
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::dispatch;
 use crate::metrics::Metrics;
+use crate::openapi::OpenApi;
 use crate::registry::{CrdError, Registry};
 use crate::status_error::ApiError;
 
@@ -55,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) metrics: Metrics,
+    pub(crate) discovery: Discovery,
+    pub(crate) openapi: OpenApi,
     /// Ends running watches; cancelled first at shutdown.
     pub(crate) watches: CancellationToken,
 }
@@ -71,6 +75,7 @@ impl ApiServer {
             registry.add(builtin::custom(crd)?);
         }
         let authenticator = Authenticator::new(&config.tokens);
+        let openapi = OpenApi::new(config.version.git_version.clone());
         let inner = Inner {
             store,
             registry,
@@ -78,6 +83,8 @@ impl ApiServer {
             config,
             authorizer: Arc::new(MastersOnly),
             metrics: Metrics::default(),
+            discovery: Discovery::default(),
+            openapi,
             watches: CancellationToken::new(),
         };
         let server = Self { inner: Arc::new(inner) };

@@ -7,11 +7,15 @@
 //! Cost is bounded twice: by an estimate from the schema's bounds, beyond which the schema is
 //! refused, and at run time by the sizes that the object really has.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube_cel::KubeCelExt as _;
+use kube_cel::cel::extractors::This;
 use kube_cel::cel::objects::OptionalValue;
 use kube_cel::cel::{Context, ExecutionError, Program, Value as Cel};
+use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -205,9 +209,35 @@ fn normalize_path(path: &str, schema: &Schema) -> Result<String, String> {
     }
 }
 
+/// Patterns come from rules, which are few; those computed from objects only pass through.
+const PATTERNS_MAX: usize = 256;
+
 thread_local! {
     /// Registering the function library takes longer than most rules.
-    static LIBRARY: Context<'static> = Context::default().with_all();
+    static LIBRARY: Context<'static> = library();
+    /// The library's own `matches` compiles its pattern at every call: up to a millisecond.
+    static PATTERNS: RefCell<HashMap<Arc<String>, Regex>> = RefCell::default();
+}
+
+fn library() -> Context<'static> {
+    let mut library = Context::default().with_all();
+    library.add_function("matches", matches);
+    library
+}
+
+fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool, ExecutionError> {
+    PATTERNS.with_borrow_mut(|patterns| {
+        if let Some(compiled) = patterns.get(&pattern) {
+            return Ok(compiled.is_match(&text));
+        }
+        let compiled = Regex::new(&pattern).map_err(|error| ExecutionError::function_error("matches", error))?;
+        let found = compiled.is_match(&text);
+        if patterns.len() >= PATTERNS_MAX {
+            patterns.clear();
+        }
+        patterns.insert(pattern, compiled);
+        Ok(found)
+    })
 }
 
 /// Evaluates every rule that applies to `new`.
