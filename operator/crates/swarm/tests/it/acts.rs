@@ -127,7 +127,7 @@ async fn a_written_spec_is_read_back_equal() {
     assert_eq!(seen.unmodelled, Default::default());
     assert_eq!(Some(&seen.id), acted.id.as_ref());
     // The same through an update, and through the template of the tasks.
-    let acted = client.update(&seen, &spec).await.unwrap();
+    let acted = client.update_now(&seen.id, &spec).await.unwrap();
     assert_eq!(client.seen(&acted, &spec.name).await.spec, spec);
     let task = client
         .until_seen("task", |s| s.tasks.first().cloned())
@@ -139,8 +139,7 @@ async fn a_written_spec_is_read_back_equal() {
         mode: ServiceMode::Replicated(0),
         ..client.spec("full", "true")
     };
-    let seen = client.seen(&acted, &spec.name).await;
-    let acted = client.update(&seen, &bare).await.unwrap();
+    let acted = client.update_now(&seen.id, &bare).await.unwrap();
     let seen = client.seen(&acted, &spec.name).await;
     assert_eq!((seen.spec, seen.unmodelled), (bare, Default::default()));
     client.clean_up().await;
@@ -211,7 +210,7 @@ async fn refusals_are_told_apart() {
 
     let mut changed = spec.clone();
     changed.labels.insert("x".into(), "y".into());
-    client.update(&first, &changed).await.unwrap();
+    client.update_now(&first.id, &changed).await.unwrap();
     let stale = client.update(&first, &spec).await.unwrap_err();
     assert!(stale.is_conflict() && !stale.is_transient(), "{stale:?}");
 
@@ -220,13 +219,21 @@ async fn refusals_are_told_apart() {
         name: "other".into(),
         ..changed.clone()
     };
-    let kind = client.update(&current, &renamed).await.unwrap_err().kind;
+    let kind = client
+        .update_now(&current.id, &renamed)
+        .await
+        .unwrap_err()
+        .kind;
     assert!(matches!(kind, ErrorKind::Unsupported(_)), "{kind:?}");
     let mode = ServiceSpec {
         mode: ServiceMode::Global,
         ..changed.clone()
     };
-    let kind = client.update(&current, &mode).await.unwrap_err().kind;
+    let kind = client
+        .update_now(&current.id, &mode)
+        .await
+        .unwrap_err()
+        .kind;
     assert!(matches!(kind, ErrorKind::Unsupported(_)), "{kind:?}");
 
     let mut invalid = client.spec("b", "true");

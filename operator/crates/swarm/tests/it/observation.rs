@@ -99,7 +99,7 @@ async fn foreign_edits_are_seen() {
     );
 
     // One write of the whole spec puts all of it right.
-    let acted = client.update(&seen, &spec).await.unwrap();
+    let acted = client.update_now(&seen.id, &spec).await.unwrap();
     let seen = client.seen(&acted, &spec.name).await;
     assert_eq!(
         (seen.spec, seen.unmodelled),

@@ -96,6 +96,23 @@ impl Client {
         .await
     }
 
+    /// Updates from a fresh observation, again when the Swarm itself wrote the service in between
+    /// (T16: allocating an address moves the version index).
+    pub async fn update_now(&self, id: &str, spec: &ServiceSpec) -> Result<Acted, Error> {
+        loop {
+            let snapshot = self.fresh().await;
+            let seen = snapshot
+                .services
+                .iter()
+                .find(|service| service.id == id)
+                .unwrap();
+            match self.update(seen, spec).await {
+                Err(error) if error.is_conflict() => continue,
+                result => return result,
+            }
+        }
+    }
+
     pub async fn remove(&self, id: &str) -> Result<Acted, Error> {
         self.act(&Step::RemoveService {
             id: id.into(),
