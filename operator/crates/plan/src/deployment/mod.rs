@@ -8,8 +8,10 @@ mod diff;
 mod env;
 mod plan;
 mod rollout;
+mod situation;
 mod status;
 mod teardown;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use jiff::Timestamp;
 pub use diff::Change;
 pub use env::referenced;
 pub use plan::plan;
-pub use status::status;
+pub use status::{status, transitions};
 pub use teardown::{Teardown, teardown};
 
 use crate::cluster::ClusterConfig;
