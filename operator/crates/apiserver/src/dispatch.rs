@@ -64,7 +64,9 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let span = tracing::info_span!("request", %id, %method, path = uri.path());
     let mut trail = Trail::default();
-    let run = AssertUnwindSafe(answer(&server, request, &mut trail)).catch_unwind().instrument(span.clone());
+    let run = AssertUnwindSafe(answer(&server, request, &mut trail))
+        .catch_unwind()
+        .instrument(span.clone());
     let mut response = match run.await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
@@ -76,7 +78,8 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
         Err(panic) => {
             let message = panic_text(&*panic);
             tracing::error!(parent: &span, message, "request handler panicked");
-            ApiError::Internal("the request handler failed; the server's log says why".to_owned()).into_response()
+            ApiError::Internal("the request handler failed; the server's log says why".to_owned())
+                .into_response()
         }
     };
     let headers = response.headers_mut();
@@ -84,23 +87,47 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
         headers.insert("audit-id", value);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-cache, private"),
+        );
     }
     record(&server, &span, &trail, response.status(), started.elapsed());
     response
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("")
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("")
 }
 
-fn record(server: &ApiServer, span: &tracing::Span, trail: &Trail, code: StatusCode, elapsed: Duration) {
-    let Trail { user, verb, resource } = trail;
+fn record(
+    server: &ApiServer,
+    span: &tracing::Span,
+    trail: &Trail,
+    code: StatusCode,
+    elapsed: Duration,
+) {
+    let Trail {
+        user,
+        verb,
+        resource,
+    } = trail;
     let metrics = &server.inner.metrics;
-    let labels = RequestLabels { verb: verb.clone(), resource: resource.clone(), code: code.as_u16() };
+    let labels = RequestLabels {
+        verb: verb.clone(),
+        resource: resource.clone(),
+        code: code.as_u16(),
+    };
     metrics.requests.get_or_create(&labels).inc();
     if verb != "watch" {
-        metrics.duration.get_or_create(&VerbLabels { verb: verb.clone() }).observe(elapsed.as_secs_f64());
+        metrics
+            .duration
+            .get_or_create(&VerbLabels { verb: verb.clone() })
+            .observe(elapsed.as_secs_f64());
     }
     let (code, ms) = (code.as_u16(), elapsed.as_secs_f64() * 1e3);
     if code >= 500 || elapsed > SLOW && verb != "watch" {
@@ -112,7 +139,10 @@ fn record(server: &ApiServer, span: &tracing::Span, trail: &Trail, code: StatusC
 
 async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Reply {
     let (parts, body) = request.into_parts();
-    let user = server.inner.authenticator.authenticate(&parts.headers, &parts.extensions)?;
+    let user = server
+        .inner
+        .authenticator
+        .authenticate(&parts.headers, &parts.extensions)?;
     trail.user.clone_from(&user.name);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path();
@@ -123,15 +153,21 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
         return Err(forbidden(&user, &attributes, &reason));
     }
     let limit = server.inner.config.limits.request;
-    let deadline = query.timeout()?.filter(|asked| !asked.is_zero()).map_or(limit, |asked| asked.min(limit));
+    let deadline = query
+        .timeout()?
+        .filter(|asked| !asked.is_zero())
+        .map_or(limit, |asked| asked.min(limit));
     let work = async {
         match target {
             Target::Other => documents::answer(server, &parts.method, path, &parts.headers).await,
             Target::Resource(path) => {
                 let snapshot = server.inner.registry.snapshot();
-                let def = snapshot.find(&path.group, &path.version, &path.resource).ok_or(ApiError::NoSuchPath)?;
+                let def = snapshot
+                    .find(&path.group, &path.version, &path.resource)
+                    .ok_or(ApiError::NoSuchPath)?;
                 trail.resource = def.qualified_plural();
-                let body = read_body(&parts.headers, body, server.inner.config.limits.body_bytes).await?;
+                let body =
+                    read_body(&parts.headers, body, server.inner.config.limits.body_bytes).await?;
                 let renderer = handlers::renderer(def, &parts.headers, &query)?;
                 let call = Call {
                     server: server.clone(),
@@ -149,13 +185,24 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
             }
         }
     };
-    tokio::time::timeout(deadline, work).await.unwrap_or(Err(ApiError::Timeout))
+    tokio::time::timeout(deadline, work)
+        .await
+        .unwrap_or(Err(ApiError::Timeout))
 }
 
-fn attributes(method: &Method, path: &str, target: &Target, query: &Query) -> Result<Attributes, ApiError> {
+fn attributes(
+    method: &Method,
+    path: &str,
+    target: &Target,
+    query: &Query,
+) -> Result<Attributes, ApiError> {
     let path = path.to_owned();
     let Target::Resource(resource) = target else {
-        return Ok(Attributes { verb: method.as_str().to_lowercase(), path, ..Attributes::default() });
+        return Ok(Attributes {
+            verb: method.as_str().to_lowercase(),
+            path,
+            ..Attributes::default()
+        });
     };
     let collection = resource.name.is_empty();
     let verb = match *method {
@@ -169,19 +216,45 @@ fn attributes(method: &Method, path: &str, target: &Target, query: &Query) -> Re
         Method::DELETE => "delete",
         _ => return Err(ApiError::MethodNotAllowed),
     };
-    let ResourcePath { group, version, namespace, resource, name, subresource } = resource.clone();
-    Ok(Attributes { verb: verb.to_owned(), group, version, resource, subresource, namespace, name, path })
+    let ResourcePath {
+        group,
+        version,
+        namespace,
+        resource,
+        name,
+        subresource,
+    } = resource.clone();
+    Ok(Attributes {
+        verb: verb.to_owned(),
+        group,
+        version,
+        resource,
+        subresource,
+        namespace,
+        name,
+        path,
+    })
 }
 
-async fn read_body(headers: &HeaderMap, body: axum::body::Body, limit: usize) -> Result<Bytes, ApiError> {
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|value| *value != "identity") {
-        let message = format!("the body has the content encoding {encoding:?}: only plain bodies are read");
+async fn read_body(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
+    if let Some(encoding) = headers
+        .get(header::CONTENT_ENCODING)
+        .filter(|value| *value != "identity")
+    {
+        let message =
+            format!("the body has the content encoding {encoding:?}: only plain bodies are read");
         return Err(ApiError::UnsupportedMediaType(message));
     }
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge { limit }),
-        Err(error) => Err(ApiError::BadRequest(format!("cannot read the body: {error}"))),
+        Err(error) => Err(ApiError::BadRequest(format!(
+            "cannot read the body: {error}"
+        ))),
     }
 }
 
@@ -196,7 +269,13 @@ async fn route(call: &Call, method: &Method) -> Reply {
         subresource => return subresource::route(call, method, subresource).await,
     }
     let missing_namespace = def.namespaced && everywhere;
-    let allowed = |verb: Verb| if def.supports(verb) { Ok(()) } else { Err(ApiError::MethodNotAllowed) };
+    let allowed = |verb: Verb| {
+        if def.supports(verb) {
+            Ok(())
+        } else {
+            Err(ApiError::MethodNotAllowed)
+        }
+    };
     if path.name.is_empty() {
         return match *method {
             Method::GET if call.query.flag("watch")? => {
@@ -250,7 +329,10 @@ fn with_warnings(reply: Reply, warnings: Vec<String>) -> Reply {
     }
     let mut response = reply.unwrap_or_else(IntoResponse::into_response);
     for text in warnings.into_iter().take(WARNINGS) {
-        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"").replace(char::is_control, " ");
+        let quoted = text
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace(char::is_control, " ");
         if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
             response.headers_mut().append(header::WARNING, value);
         }
@@ -260,5 +342,9 @@ fn with_warnings(reply: Reply, warnings: Vec<String>) -> Reply {
 
 /// Answers that are whole documents carry their form with them.
 pub(crate) fn document(headers: &HeaderMap, value: &serde_json::Value) -> Reply {
-    Ok(negotiate::respond(negotiate::form(headers)?.format, StatusCode::OK, value))
+    Ok(negotiate::respond(
+        negotiate::form(headers)?.format,
+        StatusCode::OK,
+        value,
+    ))
 }

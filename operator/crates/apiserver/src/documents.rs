@@ -9,11 +9,19 @@ use crate::server::ApiServer;
 use crate::status_error::ApiError;
 
 /// Answers a path that is no resource.
-pub(crate) async fn answer(server: &ApiServer, method: &Method, path: &str, headers: &HeaderMap) -> Reply {
+pub(crate) async fn answer(
+    server: &ApiServer,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Reply {
     if method != Method::GET {
         return Err(ApiError::MethodNotAllowed);
     }
-    let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+    let path = path
+        .strip_suffix('/')
+        .filter(|path| !path.is_empty())
+        .unwrap_or(path);
     match path {
         "/version" => document(headers, &json!(server.inner.config.version)),
         "/" => document(headers, &json!({"paths": paths(server)})),
@@ -29,7 +37,11 @@ pub(crate) async fn answer(server: &ApiServer, method: &Method, path: &str, head
 fn paths(server: &ApiServer) -> Vec<String> {
     let mut paths = vec!["/api".to_owned(), "/apis".to_owned()];
     for (group, version) in server.inner.registry.snapshot().group_versions() {
-        paths.push(if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") });
+        paths.push(if group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{group}/{version}")
+        });
     }
     paths.extend(["/openapi/v2", "/openapi/v3", "/version"].map(str::to_owned));
     paths

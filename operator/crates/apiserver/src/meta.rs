@@ -32,7 +32,11 @@ pub(crate) fn now() -> String {
 
 /// A text of `metadata`; empty when missing.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or_default()
+    object
+        .get("metadata")
+        .and_then(|m| m.get(field))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// The name of an object.
@@ -42,13 +46,20 @@ pub(crate) fn name(object: &Value) -> &str {
 
 /// Is the object marked for deletion?
 pub(crate) fn is_deleting(object: &Value) -> bool {
-    object.get("metadata").and_then(|m| m.get("deletionTimestamp")).is_some_and(|time| !time.is_null())
+    object
+        .get("metadata")
+        .and_then(|m| m.get("deletionTimestamp"))
+        .is_some_and(|time| !time.is_null())
 }
 
 /// The finalizers of an object.
 pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
-    let list = object.get("metadata").and_then(|m| m.get("finalizers")).and_then(Value::as_array);
-    list.map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    let list = object
+        .get("metadata")
+        .and_then(|m| m.get("finalizers"))
+        .and_then(Value::as_array);
+    list.map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
 }
 
 /// `metadata`, made if it is missing.
@@ -69,13 +80,33 @@ pub(crate) fn fields(object: &mut Value) -> Result<&mut Map<String, Value>, ApiE
 ///
 /// # Errors
 /// As [`fields`].
-pub(crate) fn fill_new(object: &mut Value, def: &ResourceDef, namespace: &str, now: &str) -> Result<(), ApiError> {
+pub(crate) fn fill_new(
+    object: &mut Value,
+    def: &ResourceDef,
+    namespace: &str,
+    now: &str,
+) -> Result<(), ApiError> {
     let metadata = fields(object)?;
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "resourceVersion"] {
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "generation",
+        "resourceVersion",
+    ] {
         metadata.remove(field);
     }
-    let prefix = metadata.get("generateName").and_then(Value::as_str).unwrap_or_default();
-    if metadata.get("name").and_then(Value::as_str).unwrap_or_default().is_empty() && !prefix.is_empty() {
+    let prefix = metadata
+        .get("generateName")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if metadata
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .is_empty()
+        && !prefix.is_empty()
+    {
         let name = generated_name(prefix);
         metadata.insert("name".to_owned(), json!(name));
     }
@@ -103,7 +134,10 @@ pub(crate) fn generate_again(object: &mut Value) -> Result<(), ApiError> {
 }
 
 fn generated_name(prefix: &str) -> String {
-    let keep = prefix.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= GENERATED_NAME - SUFFIX);
+    let keep = prefix
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= GENERATED_NAME - SUFFIX);
     let mut name = prefix[..keep.last().unwrap_or_default()].to_owned();
     let mut rng = rand::rng();
     name.extend((0..SUFFIX).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])));
@@ -134,7 +168,10 @@ pub(crate) fn count_generation(object: &mut Value, old: &Value, def: &ResourceDe
     }
 }
 
-fn wanted<'a>(object: &'a Value, def: &'a ResourceDef) -> impl Iterator<Item = (&'a String, &'a Value)> {
+fn wanted<'a>(
+    object: &'a Value,
+    def: &'a ResourceDef,
+) -> impl Iterator<Item = (&'a String, &'a Value)> {
     let fields = object.as_object().into_iter().flatten();
     fields.filter(|(name, _)| {
         let left_out = *name == "metadata" || *name == "status" && def.subresources.status;
@@ -143,7 +180,11 @@ fn wanted<'a>(object: &'a Value, def: &'a ResourceDef) -> impl Iterator<Item = (
 }
 
 fn next_generation(object: &mut Value, old: &Value) {
-    let before = old.get("metadata").and_then(|m| m.get("generation")).and_then(Value::as_i64).unwrap_or_default();
+    let before = old
+        .get("metadata")
+        .and_then(|m| m.get("generation"))
+        .and_then(Value::as_i64)
+        .unwrap_or_default();
     if let Ok(metadata) = fields(object) {
         metadata.insert("generation".to_owned(), json!(before.saturating_add(1)));
     }
@@ -153,7 +194,11 @@ fn next_generation(object: &mut Value, old: &Value) {
 ///
 /// # Errors
 /// As [`fields`].
-pub(crate) fn mark_deleted(object: &mut Value, def: &ResourceDef, now: &str) -> Result<(), ApiError> {
+pub(crate) fn mark_deleted(
+    object: &mut Value,
+    def: &ResourceDef,
+    now: &str,
+) -> Result<(), ApiError> {
     if is_deleting(object) {
         return Ok(());
     }
@@ -170,7 +215,9 @@ pub(crate) fn mark_deleted(object: &mut Value, def: &ResourceDef, now: &str) -> 
 
 /// Is there nothing to write? Times of managed fields and the version itself do not count.
 pub(crate) fn is_no_op(new: &Value, old: &Value) -> bool {
-    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return new == old };
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
+        return new == old;
+    };
     new.len() == old.len()
         && new.iter().all(|(name, value)| match old.get(name) {
             Some(before) if name == "metadata" => same_metadata(value, before),
@@ -184,8 +231,14 @@ fn same_metadata(new: &Value, old: &Value) -> bool {
         let mut metadata = metadata.clone();
         if let Some(fields) = metadata.as_object_mut() {
             fields.remove("resourceVersion");
-            let managers = fields.get_mut("managedFields").and_then(Value::as_array_mut);
-            for manager in managers.into_iter().flatten().filter_map(Value::as_object_mut) {
+            let managers = fields
+                .get_mut("managedFields")
+                .and_then(Value::as_array_mut);
+            for manager in managers
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_object_mut)
+            {
                 manager.remove("time");
             }
         }

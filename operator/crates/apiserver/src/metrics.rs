@@ -49,8 +49,20 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register("apiserver_requests", "Requests by verb, resource and code", self.requests.clone());
-        registry.register("apiserver_request_duration_seconds", "Time to answer, watches excepted", self.duration.clone());
-        registry.register("apiserver_watches", "Watches now open", self.watches.clone());
+        registry.register(
+            "apiserver_requests",
+            "Requests by verb, resource and code",
+            self.requests.clone(),
+        );
+        registry.register(
+            "apiserver_request_duration_seconds",
+            "Time to answer, watches excepted",
+            self.duration.clone(),
+        );
+        registry.register(
+            "apiserver_watches",
+            "Watches now open",
+            self.watches.clone(),
+        );
     }
 }

@@ -34,7 +34,9 @@ pub struct ResourcePath {
 
 /// Reads a path.
 pub fn parse(path: &str) -> Target {
-    let Some(segments) = segments(path) else { return Target::Other };
+    let Some(segments) = segments(path) else {
+        return Target::Other;
+    };
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let (group, version, rest) = match segments.as_slice() {
         ["api", version, rest @ ..] => ("", *version, rest),
@@ -82,24 +84,64 @@ mod tests {
 
     fn path(parts: [&str; 6]) -> Target {
         let [group, version, namespace, resource, name, subresource] = parts.map(str::to_owned);
-        Target::Resource(ResourcePath { group, version, namespace, resource, name, subresource })
+        Target::Resource(ResourcePath {
+            group,
+            version,
+            namespace,
+            resource,
+            name,
+            subresource,
+        })
     }
 
     #[test]
     fn paths() {
         let cases = [
-            ("/api/v1/namespaces", path(["", "v1", "", "namespaces", "", ""])),
-            ("/api/v1/namespaces/", path(["", "v1", "", "namespaces", "", ""])),
-            ("/api/v1/namespaces/a", path(["", "v1", "", "namespaces", "a", ""])),
-            ("/api/v1/namespaces/a/status", path(["", "v1", "", "namespaces", "a", "status"])),
-            ("/api/v1/namespaces/a/finalize", path(["", "v1", "", "namespaces", "a", "finalize"])),
-            ("/api/v1/namespaces/a/events", path(["", "v1", "a", "events", "", ""])),
-            ("/api/v1/namespaces/a/secrets/b", path(["", "v1", "a", "secrets", "b", ""])),
-            ("/api/v1/namespaces/status/secrets", path(["", "v1", "status", "secrets", "", ""])),
+            (
+                "/api/v1/namespaces",
+                path(["", "v1", "", "namespaces", "", ""]),
+            ),
+            (
+                "/api/v1/namespaces/",
+                path(["", "v1", "", "namespaces", "", ""]),
+            ),
+            (
+                "/api/v1/namespaces/a",
+                path(["", "v1", "", "namespaces", "a", ""]),
+            ),
+            (
+                "/api/v1/namespaces/a/status",
+                path(["", "v1", "", "namespaces", "a", "status"]),
+            ),
+            (
+                "/api/v1/namespaces/a/finalize",
+                path(["", "v1", "", "namespaces", "a", "finalize"]),
+            ),
+            (
+                "/api/v1/namespaces/a/events",
+                path(["", "v1", "a", "events", "", ""]),
+            ),
+            (
+                "/api/v1/namespaces/a/secrets/b",
+                path(["", "v1", "a", "secrets", "b", ""]),
+            ),
+            (
+                "/api/v1/namespaces/status/secrets",
+                path(["", "v1", "status", "secrets", "", ""]),
+            ),
             ("/api/v1/secrets", path(["", "v1", "", "secrets", "", ""])),
-            ("/apis/g.io/v2/nodes/n", path(["g.io", "v2", "", "nodes", "n", ""])),
-            ("/apis/g.io/v2/namespaces/a/routes/r/status", path(["g.io", "v2", "a", "routes", "r", "status"])),
-            ("/apis/g.io/v2/namespaces/a/routes/r%2Bx", path(["g.io", "v2", "a", "routes", "r+x", ""])),
+            (
+                "/apis/g.io/v2/nodes/n",
+                path(["g.io", "v2", "", "nodes", "n", ""]),
+            ),
+            (
+                "/apis/g.io/v2/namespaces/a/routes/r/status",
+                path(["g.io", "v2", "a", "routes", "r", "status"]),
+            ),
+            (
+                "/apis/g.io/v2/namespaces/a/routes/r%2Bx",
+                path(["g.io", "v2", "a", "routes", "r+x", ""]),
+            ),
             ("/", Target::Other),
             ("", Target::Other),
             ("/api", Target::Other),

@@ -69,7 +69,11 @@ impl ApiServer {
     ///
     /// # Errors
     /// A definition that cannot be served, or a store that does not answer.
-    pub async fn new(store: Store, crds: Vec<CustomResourceDefinition>, config: Config) -> Result<Self, ServerError> {
+    pub async fn new(
+        store: Store,
+        crds: Vec<CustomResourceDefinition>,
+        config: Config,
+    ) -> Result<Self, ServerError> {
         let registry = Registry::new(builtin::definitions()?);
         for crd in &crds {
             registry.add(builtin::custom(crd)?);
@@ -87,8 +91,12 @@ impl ApiServer {
             openapi,
             watches: CancellationToken::new(),
         };
-        let server = Self { inner: Arc::new(inner) };
-        builtin::namespace::bootstrap(&server).await.map_err(ServerError::Bootstrap)?;
+        let server = Self {
+            inner: Arc::new(inner),
+        };
+        builtin::namespace::bootstrap(&server)
+            .await
+            .map_err(ServerError::Bootstrap)?;
         Ok(server)
     }
 

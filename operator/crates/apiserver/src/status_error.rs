@@ -24,12 +24,20 @@ pub struct Subject {
 impl Subject {
     /// The plural form, as most errors name it.
     pub fn resource(def: &ResourceDef, name: &str) -> Self {
-        Self { group: def.group.to_string(), resource: def.plural.to_string(), name: name.to_owned() }
+        Self {
+            group: def.group.to_string(),
+            resource: def.plural.to_string(),
+            name: name.to_owned(),
+        }
     }
 
     /// The kind, as validation errors name it.
     pub fn kind(def: &ResourceDef, name: &str) -> Self {
-        Self { group: def.group.to_string(), resource: def.kind.to_string(), name: name.to_owned() }
+        Self {
+            group: def.group.to_string(),
+            resource: def.kind.to_string(),
+            name: name.to_owned(),
+        }
     }
 
     fn qualified(&self) -> String {
@@ -37,9 +45,14 @@ impl Subject {
     }
 
     fn details(&self) -> Map<String, Value> {
-        let parts = [("name", &self.name), ("group", &self.group), ("kind", &self.resource)];
+        let parts = [
+            ("name", &self.name),
+            ("group", &self.group),
+            ("kind", &self.resource),
+        ];
         let set = parts.into_iter().filter(|(_, value)| !value.is_empty());
-        set.map(|(key, value)| (key.to_owned(), json!(value))).collect()
+        set.map(|(key, value)| (key.to_owned(), json!(value)))
+            .collect()
     }
 }
 
@@ -145,7 +158,10 @@ pub enum ApiError {
 }
 
 fn apply_conflicts(causes: &[(String, String)]) -> String {
-    let lines: Vec<String> = causes.iter().map(|(field, message)| format!("{message}: {field}")).collect();
+    let lines: Vec<String> = causes
+        .iter()
+        .map(|(field, message)| format!("{message}: {field}"))
+        .collect();
     lines.join("\n")
 }
 
@@ -153,7 +169,11 @@ fn forbidden_prefix(subject: &Subject) -> String {
     match (subject.resource.is_empty(), subject.name.is_empty()) {
         (true, _) => "forbidden: ".to_owned(),
         (false, true) => format!("{} is forbidden: ", subject.qualified()),
-        (false, false) => format!("{} \"{}\" is forbidden: ", subject.qualified(), subject.name),
+        (false, false) => format!(
+            "{} \"{}\" is forbidden: ",
+            subject.qualified(),
+            subject.name
+        ),
     }
 }
 
@@ -163,29 +183,49 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 impl ApiError {
     /// A problem of a single field of an object of `def`.
     pub fn invalid_field(def: &ResourceDef, name: &str, problem: FieldError) -> Self {
-        Self::Invalid { subject: Subject::kind(def, name), problems: vec![problem] }
+        Self::Invalid {
+            subject: Subject::kind(def, name),
+            problems: vec![problem],
+        }
     }
 
     /// A problem of a query parameter of a list or watch.
     pub fn invalid_option(problem: FieldError) -> Self {
-        let subject = Subject { group: "meta.k8s.io".to_owned(), resource: "ListOptions".to_owned(), name: String::new() };
-        Self::Invalid { subject, problems: vec![problem] }
+        let subject = Subject {
+            group: "meta.k8s.io".to_owned(),
+            resource: "ListOptions".to_owned(),
+            name: String::new(),
+        };
+        Self::Invalid {
+            subject,
+            problems: vec![problem],
+        }
     }
 
     fn code_and_reason(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NotFound(_) | Self::NoSuchPath => (StatusCode::NOT_FOUND, "NotFound"),
             Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
-            Self::Conflict { .. } | Self::ApplyConflict { .. } => (StatusCode::CONFLICT, "Conflict"),
-            Self::Invalid { .. } | Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
+            Self::Conflict { .. } | Self::ApplyConflict { .. } => {
+                (StatusCode::CONFLICT, "Conflict")
+            }
+            Self::Invalid { .. } | Self::Unprocessable(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "Invalid")
+            }
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
-            Self::Forbidden { .. } | Self::NamespaceTerminating { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Forbidden { .. } | Self::NamespaceTerminating { .. } => {
+                (StatusCode::FORBIDDEN, "Forbidden")
+            }
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
             Self::Expired { .. } => (StatusCode::GONE, "Expired"),
-            Self::TooLargeResourceVersion { .. } | Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
+            Self::TooLargeResourceVersion { .. } | Self::Timeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "Timeout")
+            }
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
-            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
+            Self::UnsupportedMediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType")
+            }
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
@@ -206,7 +246,10 @@ impl ApiError {
         if !causes.is_empty() {
             details.insert("causes".to_owned(), Value::Array(causes));
         }
-        if matches!(self, Self::Timeout | Self::TooLargeResourceVersion { .. } | Self::Unavailable(_)) {
+        if matches!(
+            self,
+            Self::Timeout | Self::TooLargeResourceVersion { .. } | Self::Unavailable(_)
+        ) {
             details.insert("retryAfterSeconds".to_owned(), json!(RETRY_AFTER_SECONDS));
         }
         details
@@ -237,7 +280,10 @@ impl ApiError {
     pub fn status(&self) -> Value {
         let (code, reason) = self.code_and_reason();
         let mut metadata = Map::new();
-        if let Self::Expired { next: Some(token), .. } = self {
+        if let Self::Expired {
+            next: Some(token), ..
+        } = self
+        {
             metadata.insert("continue".to_owned(), json!(token));
         }
         let mut status = json!({
@@ -262,7 +308,10 @@ impl IntoResponse for ApiError {
         let (code, _) = self.code_and_reason();
         let mut response = (code, self.status().to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         if code == StatusCode::SERVICE_UNAVAILABLE || code == StatusCode::GATEWAY_TIMEOUT {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
@@ -281,7 +330,9 @@ impl From<store::Error> for ApiError {
                 message: format!("too old resource version: {requested} ({oldest})"),
                 next: None,
             },
-            store::Error::Future { requested, current } => Self::TooLargeResourceVersion { requested, current },
+            store::Error::Future { requested, current } => {
+                Self::TooLargeResourceVersion { requested, current }
+            }
             other => Self::Internal(other.to_string()),
         }
     }
@@ -301,7 +352,11 @@ mod tests {
     use super::*;
 
     fn subject(group: &str, resource: &str, name: &str) -> Subject {
-        Subject { group: group.into(), resource: resource.into(), name: name.into() }
+        Subject {
+            group: group.into(),
+            resource: resource.into(),
+            name: name.into(),
+        }
     }
 
     #[test]
@@ -310,25 +365,53 @@ mod tests {
         let problem = |field: &str| FieldError::required(field, "");
         let kind = || subject("obiente.cloud", "Deployment", "web");
         let cases = [
-            (ApiError::NotFound(deployments()), 404, "deployments.obiente.cloud \"web\" not found"),
-            (ApiError::NotFound(subject("", "namespaces", "x")), 404, "namespaces \"x\" not found"),
-            (ApiError::AlreadyExists(deployments()), 409, "deployments.obiente.cloud \"web\" already exists"),
             (
-                ApiError::Invalid { subject: kind(), problems: vec![problem("spec.image")] },
+                ApiError::NotFound(deployments()),
+                404,
+                "deployments.obiente.cloud \"web\" not found",
+            ),
+            (
+                ApiError::NotFound(subject("", "namespaces", "x")),
+                404,
+                "namespaces \"x\" not found",
+            ),
+            (
+                ApiError::AlreadyExists(deployments()),
+                409,
+                "deployments.obiente.cloud \"web\" already exists",
+            ),
+            (
+                ApiError::Invalid {
+                    subject: kind(),
+                    problems: vec![problem("spec.image")],
+                },
                 422,
                 "Deployment.obiente.cloud \"web\" is invalid: spec.image: Required value",
             ),
             (
-                ApiError::Invalid { subject: kind(), problems: vec![problem("spec.image"), problem("spec.x")] },
+                ApiError::Invalid {
+                    subject: kind(),
+                    problems: vec![problem("spec.image"), problem("spec.x")],
+                },
                 422,
                 "Deployment.obiente.cloud \"web\" is invalid: [spec.image: Required value, spec.x: Required value]",
             ),
             (
-                ApiError::Forbidden { subject: subject("", "secrets", ""), message: "User \"u\" cannot".into() },
+                ApiError::Forbidden {
+                    subject: subject("", "secrets", ""),
+                    message: "User \"u\" cannot".into(),
+                },
                 403,
                 "secrets is forbidden: User \"u\" cannot",
             ),
-            (ApiError::Expired { message: "too old resource version: 1 (2)".into(), next: None }, 410, "too old resource version: 1 (2)"),
+            (
+                ApiError::Expired {
+                    message: "too old resource version: 1 (2)".into(),
+                    next: None,
+                },
+                410,
+                "too old resource version: 1 (2)",
+            ),
             (ApiError::Unauthorized, 401, "Unauthorized"),
         ];
         for (error, code, message) in cases {
@@ -343,12 +426,19 @@ mod tests {
     #[test]
     fn causes_and_details() {
         let problems = vec![FieldError::invalid("spec.replicas", -1, "must be >= 0")];
-        let status = ApiError::Invalid { subject: subject("g", "K", "n"), problems }.status();
+        let status = ApiError::Invalid {
+            subject: subject("g", "K", "n"),
+            problems,
+        }
+        .status();
         let expected = json!({"name": "n", "group": "g", "kind": "K", "causes": [{
             "reason": "FieldValueInvalid", "field": "spec.replicas", "message": "Invalid value: -1: must be >= 0",
         }]});
         assert_eq!(status["details"], expected);
-        let expired = ApiError::Expired { message: String::new(), next: Some("t".into()) };
+        let expired = ApiError::Expired {
+            message: String::new(),
+            next: Some("t".into()),
+        };
         assert_eq!(expired.status()["metadata"]["continue"], "t");
     }
 }

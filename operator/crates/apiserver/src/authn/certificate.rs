@@ -10,6 +10,9 @@ pub fn user_of_certificate(certificate: &CertificateDer<'_>) -> Option<UserInfo>
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let subject = parsed.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-    let groups: Vec<&str> = subject.iter_organization().filter_map(|entry| entry.as_str().ok()).collect();
+    let groups: Vec<&str> = subject
+        .iter_organization()
+        .filter_map(|entry| entry.as_str().ok())
+        .collect();
     (!name.is_empty()).then(|| UserInfo::new(&name, &groups))
 }

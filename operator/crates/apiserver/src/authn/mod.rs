@@ -42,13 +42,22 @@ impl UserInfo {
         if !groups.iter().any(|group| group == AUTHENTICATED) {
             groups.push(AUTHENTICATED.to_owned());
         }
-        Self { name: name.to_owned(), uid: None, groups, extra: BTreeMap::new() }
+        Self {
+            name: name.to_owned(),
+            uid: None,
+            groups,
+            extra: BTreeMap::new(),
+        }
     }
 
     /// Who has shown no credentials.
     pub fn anonymous() -> Self {
         let groups = vec![UNAUTHENTICATED.to_owned()];
-        Self { name: "system:anonymous".to_owned(), groups, ..Self::default() }
+        Self {
+            name: "system:anonymous".to_owned(),
+            groups,
+            ..Self::default()
+        }
     }
 
     /// Has this user shown no credentials?
@@ -68,7 +77,9 @@ pub struct StaticToken {
 
 impl std::fmt::Debug for StaticToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StaticToken").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("StaticToken")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,7 +101,10 @@ pub struct Authenticator {
 impl Authenticator {
     /// Knows these tokens.
     pub fn new(tokens: &[StaticToken]) -> Self {
-        let tokens = tokens.iter().map(|entry| (digest(&entry.token), entry.user.clone())).collect();
+        let tokens = tokens
+            .iter()
+            .map(|entry| (digest(&entry.token), entry.user.clone()))
+            .collect();
         Self { tokens }
     }
 
@@ -98,13 +112,25 @@ impl Authenticator {
     ///
     /// # Errors
     /// `Unauthorized` for an unknown token or a header that is no bearer token.
-    pub fn authenticate(&self, headers: &HeaderMap, extensions: &http::Extensions) -> Result<UserInfo, ApiError> {
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        extensions: &http::Extensions,
+    ) -> Result<UserInfo, ApiError> {
         if let Some(InProcess(user)) = extensions.get() {
             return Ok(user.clone());
         }
         if let Some(value) = headers.get(header::AUTHORIZATION) {
-            let token = value.to_str().ok().and_then(bearer).ok_or(ApiError::Unauthorized)?;
-            return self.tokens.get(&digest(token)).cloned().ok_or(ApiError::Unauthorized);
+            let token = value
+                .to_str()
+                .ok()
+                .and_then(bearer)
+                .ok_or(ApiError::Unauthorized)?;
+            return self
+                .tokens
+                .get(&digest(token))
+                .cloned()
+                .ok_or(ApiError::Unauthorized);
         }
         if let Some(PeerUser(user)) = extensions.get() {
             return Ok(user.clone());
@@ -129,7 +155,10 @@ mod tests {
 
     fn authenticator() -> Authenticator {
         let user = UserInfo::new("alice", &["dev"]);
-        Authenticator::new(&[StaticToken { token: "s3cret".into(), user }])
+        Authenticator::new(&[StaticToken {
+            token: "s3cret".into(),
+            user,
+        }])
     }
 
     fn with(value: &'static str) -> HeaderMap {
@@ -143,12 +172,24 @@ mod tests {
         let none = http::Extensions::new();
         for value in ["Bearer s3cret", "bearer s3cret", "Bearer  s3cret"] {
             let user = authenticator().authenticate(&with(value), &none).unwrap();
-            assert_eq!((user.name.as_str(), user.groups.len()), ("alice", 2), "{value}");
+            assert_eq!(
+                (user.name.as_str(), user.groups.len()),
+                ("alice", 2),
+                "{value}"
+            );
         }
         for value in ["Bearer s3cre", "Bearer ", "Basic s3cret", "s3cret", ""] {
-            assert!(authenticator().authenticate(&with(value), &none).is_err(), "{value}");
+            assert!(
+                authenticator().authenticate(&with(value), &none).is_err(),
+                "{value}"
+            );
         }
-        assert!(authenticator().authenticate(&HeaderMap::new(), &none).unwrap().is_anonymous());
+        assert!(
+            authenticator()
+                .authenticate(&HeaderMap::new(), &none)
+                .unwrap()
+                .is_anonymous()
+        );
     }
 
     #[test]
@@ -156,7 +197,10 @@ mod tests {
         let mut extensions = http::Extensions::new();
         extensions.insert(PeerUser(UserInfo::new("cert", &[])));
         let name = |headers: &HeaderMap, extensions: &http::Extensions| {
-            authenticator().authenticate(headers, extensions).unwrap().name
+            authenticator()
+                .authenticate(headers, extensions)
+                .unwrap()
+                .name
         };
         assert_eq!(name(&HeaderMap::new(), &extensions), "cert");
         assert_eq!(name(&with("Bearer s3cret"), &extensions), "alice");
@@ -166,7 +210,10 @@ mod tests {
 
     #[test]
     fn tokens_are_not_printed() {
-        let entry = StaticToken { token: "s3cret".into(), user: UserInfo::anonymous() };
+        let entry = StaticToken {
+            token: "s3cret".into(),
+            user: UserInfo::anonymous(),
+        };
         assert!(!format!("{entry:?}").contains("s3cret"));
     }
 }

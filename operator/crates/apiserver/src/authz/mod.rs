@@ -46,11 +46,22 @@ pub trait Authorizer: Send + Sync {
 }
 
 /// What everybody may read, known or not.
-const PUBLIC: &[&str] = &["/livez", "/readyz", "/healthz", "/health", "/version", "/version/"];
+const PUBLIC: &[&str] = &[
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/health",
+    "/version",
+    "/version/",
+];
 /// What everybody who is known may read: without it no client finds out what it may not do.
 const DISCOVERY: &[&str] = &["/api", "/apis", "/openapi"];
 /// Questions about oneself.
-const SELF_REVIEWS: &[&str] = &["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"];
+const SELF_REVIEWS: &[&str] = &[
+    "selfsubjectaccessreviews",
+    "selfsubjectrulesreviews",
+    "selfsubjectreviews",
+];
 
 /// Members of `system:masters` may do everything, everybody else may look around.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,23 +70,45 @@ pub struct MastersOnly;
 #[async_trait]
 impl Authorizer for MastersOnly {
     async fn authorize(&self, user: &UserInfo, attributes: &Attributes) -> Decision {
-        let reads = attributes.resource.is_empty() && matches!(attributes.verb.as_str(), "get" | "head");
+        let reads =
+            attributes.resource.is_empty() && matches!(attributes.verb.as_str(), "get" | "head");
         let within = |root: &&str| {
-            attributes.path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            attributes
+                .path
+                .strip_prefix(*root)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let allowed = user.groups.iter().any(|group| group == MASTERS)
             || reads && PUBLIC.iter().any(within)
             || !user.is_anonymous()
                 && (reads && DISCOVERY.iter().any(within)
-                    || attributes.verb == "create" && SELF_REVIEWS.contains(&attributes.resource.as_str()));
-        if allowed { Decision::Allow } else { Decision::Deny(String::new()) }
+                    || attributes.verb == "create"
+                        && SELF_REVIEWS.contains(&attributes.resource.as_str()));
+        if allowed {
+            Decision::Allow
+        } else {
+            Decision::Deny(String::new())
+        }
     }
 }
 
 /// The error for what is not allowed, in Kubernetes' words.
 pub fn forbidden(user: &UserInfo, attributes: &Attributes, reason: &str) -> ApiError {
-    let Attributes { verb, group, resource, subresource, namespace, name, path, .. } = attributes;
-    let subject = Subject { group: group.clone(), resource: resource.clone(), name: name.clone() };
+    let Attributes {
+        verb,
+        group,
+        resource,
+        subresource,
+        namespace,
+        name,
+        path,
+        ..
+    } = attributes;
+    let subject = Subject {
+        group: group.clone(),
+        resource: resource.clone(),
+        name: name.clone(),
+    };
     let what = if resource.is_empty() {
         format!("cannot {verb} path \"{path}\"")
     } else {
@@ -89,8 +122,15 @@ pub fn forbidden(user: &UserInfo, attributes: &Attributes, reason: &str) -> ApiE
         };
         format!("cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}")
     };
-    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    ApiError::Forbidden { subject, message: format!("User \"{}\" {what}{reason}", user.name) }
+    let reason = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    };
+    ApiError::Forbidden {
+        subject,
+        message: format!("User \"{}\" {what}{reason}", user.name),
+    }
 }
 
 #[cfg(test)]
@@ -99,20 +139,39 @@ mod tests {
     use super::*;
 
     fn resource(verb: &str, resource: &str) -> Attributes {
-        Attributes { verb: verb.into(), resource: resource.into(), path: "/api/v1/x".into(), ..Attributes::default() }
+        Attributes {
+            verb: verb.into(),
+            resource: resource.into(),
+            path: "/api/v1/x".into(),
+            ..Attributes::default()
+        }
     }
 
     fn path(path: &str) -> Attributes {
-        Attributes { verb: "get".into(), path: path.into(), ..Attributes::default() }
+        Attributes {
+            verb: "get".into(),
+            path: path.into(),
+            ..Attributes::default()
+        }
     }
 
     #[tokio::test]
     async fn who_may_what() {
-        let (nobody, user, root) = (UserInfo::anonymous(), UserInfo::new("u", &[]), UserInfo::new("r", &[MASTERS]));
+        let (nobody, user, root) = (
+            UserInfo::anonymous(),
+            UserInfo::new("u", &[]),
+            UserInfo::new("r", &[MASTERS]),
+        );
         let cases = [
             (resource("list", "secrets"), [false, false, true]),
-            (resource("create", "selfsubjectreviews"), [false, true, true]),
-            (resource("create", "subjectaccessreviews"), [false, false, true]),
+            (
+                resource("create", "selfsubjectreviews"),
+                [false, true, true],
+            ),
+            (
+                resource("create", "subjectaccessreviews"),
+                [false, false, true],
+            ),
             (path("/version"), [true, true, true]),
             (path("/livez"), [true, true, true]),
             (path("/livez/x"), [true, true, true]),
@@ -124,7 +183,12 @@ mod tests {
         for (attributes, expected) in cases {
             for (user, expected) in [&nobody, &user, &root].into_iter().zip(expected) {
                 let decision = MastersOnly.authorize(user, &attributes).await;
-                assert_eq!(decision == Decision::Allow, expected, "{} {attributes:?}", user.name);
+                assert_eq!(
+                    decision == Decision::Allow,
+                    expected,
+                    "{} {attributes:?}",
+                    user.name
+                );
             }
         }
     }
@@ -140,6 +204,9 @@ mod tests {
             \"deployments\" in API group \"obiente.cloud\" in the namespace \"shop\"";
         assert_eq!(text, expected);
         let text = forbidden(&UserInfo::anonymous(), &path("/metrics"), "").to_string();
-        assert_eq!(text, "forbidden: User \"system:anonymous\" cannot get path \"/metrics\"");
+        assert_eq!(
+            text,
+            "forbidden: User \"system:anonymous\" cannot get path \"/metrics\""
+        );
     }
 }

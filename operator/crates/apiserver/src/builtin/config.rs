@@ -21,14 +21,25 @@ impl Strategy for ConfigMapStrategy {
         for (key, value) in keyed::entries(object, "binaryData") {
             if object["data"].get(key).is_some() {
                 let detail = format!("duplicate of key present in data: {key}");
-                problems.push(FieldError::invalid(format!("binaryData[{key}]"), key.as_str(), detail));
+                problems.push(FieldError::invalid(
+                    format!("binaryData[{key}]"),
+                    key.as_str(),
+                    detail,
+                ));
             }
             if super::secret::decoded_size(value).is_none() {
-                problems.push(FieldError::invalid(format!("binaryData[{key}]"), "…", "must be base64"));
+                problems.push(FieldError::invalid(
+                    format!("binaryData[{key}]"),
+                    "…",
+                    "must be base64",
+                ));
             }
         }
-        let text = keyed::entries(object, "data").filter_map(|(_, value)| value.as_str()).map(str::len);
-        let binary = keyed::entries(object, "binaryData").filter_map(|(_, value)| super::secret::decoded_size(value));
+        let text = keyed::entries(object, "data")
+            .filter_map(|(_, value)| value.as_str())
+            .map(str::len);
+        let binary = keyed::entries(object, "binaryData")
+            .filter_map(|(_, value)| super::secret::decoded_size(value));
         if text.chain(binary).sum::<usize>() > keyed::MAX_SIZE {
             problems.push(FieldError::too_long("data", keyed::MAX_SIZE as u64));
         }

@@ -42,11 +42,20 @@ impl Strategy for EventStrategy {
     }
 
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        let (own, about) = (&object["metadata"]["namespace"], &object[self.object]["namespace"]);
-        let elsewhere = about.as_str().is_some_and(|about| !about.is_empty() && own != about);
+        let (own, about) = (
+            &object["metadata"]["namespace"],
+            &object[self.object]["namespace"],
+        );
+        let elsewhere = about
+            .as_str()
+            .is_some_and(|about| !about.is_empty() && own != about);
         if old.is_none() && elsewhere {
             let field = format!("{}.namespace", self.object);
-            return vec![FieldError::invalid(field, about.clone(), "does not match event.namespace")];
+            return vec![FieldError::invalid(
+                field,
+                about.clone(),
+                "does not match event.namespace",
+            )];
         }
         Vec::new()
     }
@@ -58,10 +67,31 @@ impl Strategy for EventStrategy {
 /// A schema that does not compile: a bug.
 pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
     let names = || Names::core("events", "Event", &["ev"]);
-    let core = stored::<CoreEvent>(names(), EventStrategy { object: "involvedObject" })?;
-    let newer = stored::<Event>(Names { group: GROUP, ..names() }, EventStrategy { object: "regarding" })?;
+    let core = stored::<CoreEvent>(
+        names(),
+        EventStrategy {
+            object: "involvedObject",
+        },
+    )?;
+    let newer = stored::<Event>(
+        Names {
+            group: GROUP,
+            ..names()
+        },
+        EventStrategy {
+            object: "regarding",
+        },
+    )?;
     let about = |root: &str| {
-        let parts = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
+        let parts = [
+            "kind",
+            "namespace",
+            "name",
+            "uid",
+            "apiVersion",
+            "resourceVersion",
+            "fieldPath",
+        ];
         parts.map(|part| format!("{root}.{part}")).to_vec()
     };
     let with = |mut fields: Vec<String>, more: [&str; 3]| {
@@ -70,14 +100,23 @@ pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
     };
     Ok([
         ResourceDef {
-            selectable_fields: with(about("involvedObject"), ["reason", "reportingComponent", "type"]),
+            selectable_fields: with(
+                about("involvedObject"),
+                ["reason", "reportingComponent", "type"],
+            ),
             storage: core.storage.clone(),
             ..core.clone()
         },
         ResourceDef {
-            selectable_fields: with(about("regarding"), ["reason", "reportingController", "type"]),
+            selectable_fields: with(
+                about("regarding"),
+                ["reason", "reportingController", "type"],
+            ),
             storage: core.storage,
-            conversion: Some(Conversion { from_stored, to_stored }),
+            conversion: Some(Conversion {
+                from_stored,
+                to_stored,
+            }),
             ..newer
         },
     ])
@@ -92,7 +131,11 @@ fn last_seen(object: &Value) -> Option<Timestamp> {
         &object["eventTime"],
         &object["metadata"]["creationTimestamp"],
     ];
-    times.into_iter().filter_map(Value::as_str).filter_map(|text| text.parse::<Timestamp>().ok()).max()
+    times
+        .into_iter()
+        .filter_map(Value::as_str)
+        .filter_map(|text| text.parse::<Timestamp>().ok())
+        .max()
 }
 
 fn from_stored(object: Value) -> Value {
@@ -108,12 +151,20 @@ fn renamed(
     api_version: &str,
     direction: fn(&'static str, &'static str) -> (&'static str, &'static str),
 ) -> Value {
-    let Value::Object(fields) = object else { return object };
+    let Value::Object(fields) = object else {
+        return object;
+    };
     let name_of = |name: String| {
         let pairs = RENAMED.iter().map(|(core, newer)| direction(core, newer));
-        pairs.into_iter().find(|(from, _)| *from == name).map_or(name, |(_, to)| to.to_owned())
+        pairs
+            .into_iter()
+            .find(|(from, _)| *from == name)
+            .map_or(name, |(_, to)| to.to_owned())
     };
-    let mut fields: Map<String, Value> = fields.into_iter().map(|(name, value)| (name_of(name), value)).collect();
+    let mut fields: Map<String, Value> = fields
+        .into_iter()
+        .map(|(name, value)| (name_of(name), value))
+        .collect();
     fields.insert("apiVersion".to_owned(), json!(api_version));
     Value::Object(fields)
 }
@@ -123,7 +174,10 @@ pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
-        match cancel.run_until_cancelled(sweep(&server, Timestamp::now())).await {
+        match cancel
+            .run_until_cancelled(sweep(&server, Timestamp::now()))
+            .await
+        {
             Some(Ok(0)) | None => {}
             Some(Ok(count)) => tracing::debug!(count, "removed old Events"),
             Some(Err(error)) => tracing::warn!(%error, "cannot remove old Events, trying again"),
@@ -134,11 +188,15 @@ pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
 /// Removes Events last seen longer ago than they are kept; returns how many.
 pub(crate) async fn sweep(server: &ApiServer, now: Timestamp) -> Result<usize, ApiError> {
     let store = &server.inner.store;
-    let oldest = now.checked_sub(server.inner.config.limits.event_ttl).unwrap_or(Timestamp::MIN);
+    let oldest = now
+        .checked_sub(server.inner.config.limits.event_ttl)
+        .unwrap_or(Timestamp::MIN);
     let query = ListQuery {
         resource: "events".into(),
         namespace: None,
-        filter: Some(std::sync::Arc::new(move |object: &Object| is_older(object, oldest))),
+        filter: Some(std::sync::Arc::new(move |object: &Object| {
+            is_older(object, oldest)
+        })),
         at: Consistency::Cached,
         after: None,
         limit: None,
@@ -146,7 +204,12 @@ pub(crate) async fn sweep(server: &ApiServer, now: Timestamp) -> Result<usize, A
     let mut removed = 0;
     for object in store.list(query).await?.objects {
         let expect = Expect::Revision(object.revision);
-        let write = Write { key: object.key.clone(), expect, op: Op::Delete(None), guards: Vec::new() };
+        let write = Write {
+            key: object.key.clone(),
+            expect,
+            op: Op::Delete(None),
+            guards: Vec::new(),
+        };
         match store.commit(write).await {
             Ok(_) => removed += 1,
             // It happened again, or is gone already.
@@ -158,7 +221,9 @@ pub(crate) async fn sweep(server: &ApiServer, now: Timestamp) -> Result<usize, A
 }
 
 fn is_older(object: &Object, oldest: Timestamp) -> bool {
-    let seen = serde_json::from_slice::<Value>(&object.json).ok().and_then(|event| last_seen(&event));
+    let seen = serde_json::from_slice::<Value>(&object.json)
+        .ok()
+        .and_then(|event| last_seen(&event));
     seen.is_some_and(|seen| seen < oldest)
 }
 

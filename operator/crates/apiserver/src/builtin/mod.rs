@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use api_types::labels;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview};
+use k8s_openapi::api::authorization::v1::{
+    SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -35,12 +37,28 @@ struct Names {
 }
 
 impl Names {
-    const fn core(plural: &'static str, kind: &'static str, short: &'static [&'static str]) -> Self {
-        Self { group: "", plural, kind, short, namespaced: true }
+    const fn core(
+        plural: &'static str,
+        kind: &'static str,
+        short: &'static [&'static str],
+    ) -> Self {
+        Self {
+            group: "",
+            plural,
+            kind,
+            short,
+            namespaced: true,
+        }
     }
 
     const fn review(group: &'static str, plural: &'static str, kind: &'static str) -> Self {
-        Self { group, plural, kind, short: &[], namespaced: false }
+        Self {
+            group,
+            plural,
+            kind,
+            short: &[],
+            namespaced: false,
+        }
     }
 }
 
@@ -51,21 +69,49 @@ impl Names {
 pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
     const AUTHORIZATION: &str = "authorization.k8s.io";
     const AUTHENTICATION: &str = "authentication.k8s.io";
-    let lease = Names { group: "coordination.k8s.io", ..Names::core("leases", "Lease", &[]) };
+    let lease = Names {
+        group: "coordination.k8s.io",
+        ..Names::core("leases", "Lease", &[])
+    };
     let account = Names::core("serviceaccounts", "ServiceAccount", &["sa"]);
     let mut definitions = vec![
         namespace::definition(stored::<Namespace>(
-            Names { namespaced: false, ..Names::core("namespaces", "Namespace", &["ns"]) },
+            Names {
+                namespaced: false,
+                ..Names::core("namespaces", "Namespace", &["ns"])
+            },
             namespace::NamespaceStrategy,
         )?),
-        secret::definition(stored::<Secret>(Names::core("secrets", "Secret", &[]), secret::SecretStrategy)?),
-        stored::<ConfigMap>(Names::core("configmaps", "ConfigMap", &["cm"]), config::ConfigMapStrategy)?,
+        secret::definition(stored::<Secret>(
+            Names::core("secrets", "Secret", &[]),
+            secret::SecretStrategy,
+        )?),
+        stored::<ConfigMap>(
+            Names::core("configmaps", "ConfigMap", &["cm"]),
+            config::ConfigMapStrategy,
+        )?,
         stored::<ServiceAccount>(account, PlainStrategy { generation: false })?,
         stored::<Lease>(lease, PlainStrategy { generation: false })?,
-        review::<SelfSubjectAccessReview>(Names::review(AUTHORIZATION, "selfsubjectaccessreviews", "SelfSubjectAccessReview"))?,
-        review::<SelfSubjectRulesReview>(Names::review(AUTHORIZATION, "selfsubjectrulesreviews", "SelfSubjectRulesReview"))?,
-        review::<SubjectAccessReview>(Names::review(AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview"))?,
-        review::<SelfSubjectReview>(Names::review(AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview"))?,
+        review::<SelfSubjectAccessReview>(Names::review(
+            AUTHORIZATION,
+            "selfsubjectaccessreviews",
+            "SelfSubjectAccessReview",
+        ))?,
+        review::<SelfSubjectRulesReview>(Names::review(
+            AUTHORIZATION,
+            "selfsubjectrulesreviews",
+            "SelfSubjectRulesReview",
+        ))?,
+        review::<SubjectAccessReview>(Names::review(
+            AUTHORIZATION,
+            "subjectaccessreviews",
+            "SubjectAccessReview",
+        ))?,
+        review::<SelfSubjectReview>(Names::review(
+            AUTHENTICATION,
+            "selfsubjectreviews",
+            "SelfSubjectReview",
+        ))?,
     ];
     definitions.extend(event::definitions()?);
     Ok(definitions)
@@ -77,14 +123,26 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
 /// See [`CrdError`].
 pub(crate) fn custom(crd: &CustomResourceDefinition) -> Result<Vec<ResourceDef>, CrdError> {
     let ours = crd.spec.group == api_types::GROUP;
-    let finalizer = (ours && crd.spec.names.kind == "Deployment").then(|| labels::FINALIZER.to_owned());
-    from_crd(crd, CustomStrategy { finalizer, initial_status: ours })
+    let finalizer =
+        (ours && crd.spec.names.kind == "Deployment").then(|| labels::FINALIZER.to_owned());
+    from_crd(
+        crd,
+        CustomStrategy {
+            finalizer,
+            initial_status: ours,
+        },
+    )
 }
 
 /// A kind that is stored.
-fn stored<T: JsonSchema>(names: Names, strategy: impl Strategy + 'static) -> Result<ResourceDef, ServerError> {
-    let schema = core::schema::<T>()
-        .map_err(|error| ServerError::Builtin { kind: names.kind, message: error.to_string() })?;
+fn stored<T: JsonSchema>(
+    names: Names,
+    strategy: impl Strategy + 'static,
+) -> Result<ResourceDef, ServerError> {
+    let schema = core::schema::<T>().map_err(|error| ServerError::Builtin {
+        kind: names.kind,
+        message: error.to_string(),
+    })?;
     Ok(ResourceDef {
         group: names.group.into(),
         version: "v1".into(),
@@ -111,5 +169,9 @@ fn stored<T: JsonSchema>(names: Names, strategy: impl Strategy + 'static) -> Res
 /// A kind that only answers.
 fn review<T: JsonSchema>(names: Names) -> Result<ResourceDef, ServerError> {
     let def = stored::<T>(names, PlainStrategy { generation: false })?;
-    Ok(ResourceDef { verbs: Verb::CREATE_ONLY, backing: Backing::Review, ..def })
+    Ok(ResourceDef {
+        verbs: Verb::CREATE_ONLY,
+        backing: Backing::Review,
+        ..def
+    })
 }

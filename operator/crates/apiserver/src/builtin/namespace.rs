@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use store::{Consistency, Expect, Key, ListQuery, Op, WatchEvent, WatchFrom, WatchQuery, Write, WriteError};
+use store::{
+    Consistency, Expect, Key, ListQuery, Op, WatchEvent, WatchFrom, WatchQuery, Write, WriteError,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::handlers::{DeleteOptions, Deleted, delete_stored};
@@ -57,7 +59,9 @@ impl Strategy for NamespaceStrategy {
 
     fn may_delete(&self, object: &Value) -> Result<(), StrategyError> {
         if PERMANENT.contains(&meta::name(object)) {
-            return Err(StrategyError("this namespace may not be deleted".to_owned()));
+            return Err(StrategyError(
+                "this namespace may not be deleted".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -72,7 +76,10 @@ impl Strategy for NamespaceStrategy {
     }
 
     fn held(&self, object: &Value) -> bool {
-        let finalizers = object.get("spec").and_then(|spec| spec.get("finalizers")).and_then(Value::as_array);
+        let finalizers = object
+            .get("spec")
+            .and_then(|spec| spec.get("finalizers"))
+            .and_then(Value::as_array);
         finalizers.is_some_and(|list| !list.is_empty())
     }
 }
@@ -80,7 +87,10 @@ impl Strategy for NamespaceStrategy {
 fn name_label(object: &mut Value) {
     let name = meta::name(object).to_owned();
     if let Ok(metadata) = meta::fields(object)
-        && let Some(labels) = metadata.entry("labels").or_insert_with(|| json!({})).as_object_mut()
+        && let Some(labels) = metadata
+            .entry("labels")
+            .or_insert_with(|| json!({}))
+            .as_object_mut()
     {
         labels.insert(NAME_LABEL.to_owned(), json!(name));
     }
@@ -90,7 +100,10 @@ fn name_label(object: &mut Value) {
 pub(crate) fn with_finalizers_of(object: &Value, source: &Value) -> Value {
     let mut object = object.clone();
     if let Some(fields) = object.as_object_mut()
-        && let Some(spec) = fields.entry("spec").or_insert_with(|| json!({})).as_object_mut()
+        && let Some(spec) = fields
+            .entry("spec")
+            .or_insert_with(|| json!({}))
+            .as_object_mut()
     {
         match source.get("spec").and_then(|spec| spec.get("finalizers")) {
             Some(finalizers) => spec.insert("finalizers".to_owned(), finalizers.clone()),
@@ -103,30 +116,49 @@ pub(crate) fn with_finalizers_of(object: &Value, source: &Value) -> Value {
 /// Completes the row of the table.
 pub(super) fn definition(def: ResourceDef) -> ResourceDef {
     ResourceDef {
-        subresources: Subresources { status: true, finalize: true, scale: None },
+        subresources: Subresources {
+            status: true,
+            finalize: true,
+            scale: None,
+        },
         selectable_fields: vec!["status.phase".to_owned()],
         ..def
     }
 }
 
 fn key(name: &str) -> Key {
-    Key { resource: "namespaces".into(), namespace: "".into(), name: name.into() }
+    Key {
+        resource: "namespaces".into(),
+        namespace: "".into(),
+        name: name.into(),
+    }
 }
 
 /// What must be true of the namespace for something to be created in it.
 ///
 /// # Errors
 /// The namespace does not exist, or is going away.
-pub(crate) async fn guard(server: &ApiServer, subject: &Subject, name: &str) -> Result<(Key, Expect), ApiError> {
+pub(crate) async fn guard(
+    server: &ApiServer,
+    subject: &Subject,
+    name: &str,
+) -> Result<(Key, Expect), ApiError> {
     let (store, key) = (&server.inner.store, key(name));
     let mut found = store.get(&key, Consistency::Cached).await?;
     if found.is_none() {
         found = store.get(&key, Consistency::Latest).await?;
     }
-    let not_found = Subject { group: String::new(), resource: "namespaces".to_owned(), name: name.to_owned() };
+    let not_found = Subject {
+        group: String::new(),
+        resource: "namespaces".to_owned(),
+        name: name.to_owned(),
+    };
     let object = found.ok_or(ApiError::NotFound(not_found))?;
     if is_deleting(&object.json)? {
-        return Err(ApiError::NamespaceTerminating { subject: subject.clone(), namespace: name.to_owned() });
+        return Err(ApiError::NamespaceTerminating {
+            subject: subject.clone(),
+            namespace: name.to_owned(),
+        });
     }
     Ok((key, Expect::Revision(object.revision)))
 }
@@ -136,7 +168,8 @@ fn is_deleting(json: &[u8]) -> Result<bool, ApiError> {
 }
 
 fn parse(json: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(json).map_err(|error| ApiError::Internal(format!("a stored object is not JSON: {error}")))
+    serde_json::from_slice(json)
+        .map_err(|error| ApiError::Internal(format!("a stored object is not JSON: {error}")))
 }
 
 /// Makes sure that the permanent namespaces exist.
@@ -145,13 +178,22 @@ fn parse(json: &[u8]) -> Result<Value, ApiError> {
 /// The store does not answer.
 pub(crate) async fn bootstrap(server: &ApiServer) -> Result<(), ApiError> {
     let snapshot = server.inner.registry.snapshot();
-    let def = snapshot.find("", "v1", "namespaces").ok_or(ApiError::NoSuchPath)?;
+    let def = snapshot
+        .find("", "v1", "namespaces")
+        .ok_or(ApiError::NoSuchPath)?;
     for name in PERMANENT {
         let now = meta::now();
-        let mut object = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
+        let mut object =
+            json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
         meta::fill_new(&mut object, def, "", &now)?;
-        def.strategy.prepare_create(&mut object, &WriteContext { now: &now });
-        let write = Write { key: key(name), expect: Expect::Absent, op: Op::Put(object), guards: Vec::new() };
+        def.strategy
+            .prepare_create(&mut object, &WriteContext { now: &now });
+        let write = Write {
+            key: key(name),
+            expect: Expect::Absent,
+            op: Op::Put(object),
+            guards: Vec::new(),
+        };
         match server.inner.store.commit(write).await {
             Ok(_) | Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => {}
             Err(WriteError::Store(error)) => return Err(error.into()),
@@ -163,7 +205,11 @@ pub(crate) async fn bootstrap(server: &ApiServer) -> Result<(), ApiError> {
 /// The loop: follows namespaces until cancelled, and empties those that are going away.
 pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
     while !cancel.is_cancelled() {
-        if let Err(error) = cancel.run_until_cancelled(follow(&server)).await.unwrap_or(Ok(())) {
+        if let Err(error) = cancel
+            .run_until_cancelled(follow(&server))
+            .await
+            .unwrap_or(Ok(()))
+        {
             tracing::warn!(%error, "cannot follow namespaces, trying again");
         }
         let _ = cancel.run_until_cancelled(tokio::time::sleep(RETRY)).await;
@@ -194,7 +240,9 @@ async fn follow(server: &ApiServer) -> Result<(), ApiError> {
         };
         match event {
             None => return Ok(()),
-            Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) if is_deleting(&object.json)? => {
+            Some(WatchEvent::Added(object) | WatchEvent::Modified(object))
+                if is_deleting(&object.json)? =>
+            {
                 waiting.insert(object.key.name.clone());
                 recheck(server, &mut waiting).await?;
             }
@@ -216,7 +264,9 @@ async fn recheck(server: &ApiServer, waiting: &mut BTreeSet<Arc<str>>) -> Result
 async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     let left = delete_contents(server, name).await?;
     let store = &server.inner.store;
-    let Some(current) = store.get(&key(name), Consistency::Latest).await? else { return Ok(true) };
+    let Some(current) = store.get(&key(name), Consistency::Latest).await? else {
+        return Ok(true);
+    };
     let old = parse(&current.json)?;
     if !meta::is_deleting(&old) {
         return Ok(true);
@@ -230,8 +280,17 @@ async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
         return Ok(false);
     }
     let gone = !NamespaceStrategy.held(&object) && meta::finalizers(&object).is_empty();
-    let op = if gone { Op::Delete(Some(object)) } else { Op::Put(object) };
-    let write = Write { key: key(name), expect: Expect::Revision(current.revision), op, guards: Vec::new() };
+    let op = if gone {
+        Op::Delete(Some(object))
+    } else {
+        Op::Put(object)
+    };
+    let write = Write {
+        key: key(name),
+        expect: Expect::Revision(current.revision),
+        op,
+        guards: Vec::new(),
+    };
     match store.commit(write).await {
         Ok(_) => Ok(left.is_empty()),
         // Somebody wrote it in the meantime: the next round sees what.
@@ -256,7 +315,9 @@ async fn delete_contents(server: &ApiServer, name: &str) -> Result<Vec<String>, 
         for object in server.inner.store.list(query).await?.objects {
             match delete_stored(server, def, &object.key, &DeleteOptions::default()).await {
                 Ok(Deleted::Gone(_)) | Err(ApiError::NotFound(_)) => {}
-                Ok(_) | Err(ApiError::Conflict { .. }) => left.push(format!("{}/{}", def.qualified_plural(), object.key.name)),
+                Ok(_) | Err(ApiError::Conflict { .. }) => {
+                    left.push(format!("{}/{}", def.qualified_plural(), object.key.name))
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -265,7 +326,10 @@ async fn delete_contents(server: &ApiServer, name: &str) -> Result<Vec<String>, 
 }
 
 fn without_finalizer(mut object: Value) -> Value {
-    let list = object.get_mut("spec").and_then(|spec| spec.get_mut("finalizers")).and_then(Value::as_array_mut);
+    let list = object
+        .get_mut("spec")
+        .and_then(|spec| spec.get_mut("finalizers"))
+        .and_then(Value::as_array_mut);
     if let Some(list) = list {
         list.retain(|item| item != FINALIZER);
     }
@@ -277,16 +341,35 @@ fn without_finalizer(mut object: Value) -> Value {
 fn report(object: &mut Value, left: &[String]) {
     const TYPE: &str = "NamespaceContentRemaining";
     let (status, reason, message) = match left {
-        [] => ("False", "ContentRemoved", "All content successfully removed".to_owned()),
+        [] => (
+            "False",
+            "ContentRemoved",
+            "All content successfully removed".to_owned(),
+        ),
         left => {
             let shown = left.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-            ("True", "SomeFinalizersRemain", format!("{} objects wait for their finalizers: {shown}", left.len()))
+            (
+                "True",
+                "SomeFinalizersRemain",
+                format!("{} objects wait for their finalizers: {shown}", left.len()),
+            )
         }
     };
-    let Some(fields) = object.get_mut("status").and_then(Value::as_object_mut) else { return };
-    let Some(conditions) = fields.entry("conditions").or_insert_with(|| json!([])).as_array_mut() else { return };
+    let Some(fields) = object.get_mut("status").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let Some(conditions) = fields
+        .entry("conditions")
+        .or_insert_with(|| json!([]))
+        .as_array_mut()
+    else {
+        return;
+    };
     let same = |found: &Value| found["type"] == TYPE && found["status"] == status;
-    let since = conditions.iter().find(|found| same(found)).map(|found| found["lastTransitionTime"].clone());
+    let since = conditions
+        .iter()
+        .find(|found| same(found))
+        .map(|found| found["lastTransitionTime"].clone());
     conditions.retain(|found| found["type"] != TYPE);
     conditions.push(json!({
         "type": TYPE,

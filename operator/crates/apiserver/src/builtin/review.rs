@@ -18,12 +18,17 @@ pub(crate) async fn answer(call: &Call, mut review: Value) -> Reply {
     for (field, wanted) in [("kind", &kind), ("apiVersion", &version)] {
         let found = review[field].as_str().unwrap_or_default();
         if !found.is_empty() && found != wanted.as_str() {
-            let message = format!("the {field} in the data ({found}) does not match the expected {field} ({wanted})");
+            let message = format!(
+                "the {field} in the data ({found}) does not match the expected {field} ({wanted})"
+            );
             return Err(ApiError::BadRequest(message));
         }
     }
     let problems = crate::validation::validate_object(&call.def.schema, &review, None);
-    if let Some(problem) = problems.into_iter().find(|problem| problem.field.starts_with("spec")) {
+    if let Some(problem) = problems
+        .into_iter()
+        .find(|problem| problem.field.starts_with("spec"))
+    {
         return Err(ApiError::invalid_field(&call.def, "", problem));
     }
     let status = match kind.as_str() {
@@ -52,7 +57,11 @@ fn user_info(user: &UserInfo) -> Value {
 }
 
 fn subject(spec: &Value) -> UserInfo {
-    let groups = spec["groups"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let groups = spec["groups"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     UserInfo {
         name: spec["user"].as_str().unwrap_or_default().to_owned(),
         groups: groups.map(str::to_owned).collect(),
@@ -65,16 +74,29 @@ async fn access(call: &Call, user: &UserInfo, spec: &Value) -> Result<Value, Api
         (Value::Object(_), Value::Null) => resource(&spec["resourceAttributes"]),
         (Value::Null, Value::Object(_)) => path(&spec["nonResourceAttributes"]),
         _ => {
-            let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            let problem = FieldError::invalid("spec.resourceAttributes", spec["resourceAttributes"].clone(), detail);
+            let detail =
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            let problem = FieldError::invalid(
+                "spec.resourceAttributes",
+                spec["resourceAttributes"].clone(),
+                detail,
+            );
             return Err(ApiError::invalid_field(&call.def, "", problem));
         }
     };
-    Ok(match call.server.inner.authorizer.authorize(user, &attributes).await {
-        Decision::Allow => json!({"allowed": true}),
-        Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
-        Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
-    })
+    Ok(
+        match call
+            .server
+            .inner
+            .authorizer
+            .authorize(user, &attributes)
+            .await
+        {
+            Decision::Allow => json!({"allowed": true}),
+            Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
+            Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
+        },
+    )
 }
 
 fn resource(found: &Value) -> Attributes {
@@ -93,7 +115,11 @@ fn resource(found: &Value) -> Attributes {
 
 fn path(found: &Value) -> Attributes {
     let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
-    Attributes { verb: text("verb"), path: text("path"), ..Attributes::default() }
+    Attributes {
+        verb: text("verb"),
+        path: text("path"),
+        ..Attributes::default()
+    }
 }
 
 fn rules(user: &UserInfo) -> Value {

@@ -24,7 +24,9 @@ impl Strategy for SecretStrategy {
     fn prepare_update(&self, object: &mut Value, old: &Value, _: &WriteContext<'_>) {
         // A client that leaves the type out does not mean to change it.
         if let Some(fields) = object.as_object_mut()
-            && fields.get("type").is_none_or(|kind| kind == "" || kind.is_null())
+            && fields
+                .get("type")
+                .is_none_or(|kind| kind == "" || kind.is_null())
             && let Some(kind) = old.get("type")
         {
             fields.insert("type".to_owned(), kind.clone());
@@ -40,7 +42,11 @@ impl Strategy for SecretStrategy {
             match decoded_size(value) {
                 Some(bytes) => size += bytes,
                 // The value is secret, wrong or not.
-                None => problems.push(FieldError::invalid(format!("data[{key}]"), "…", "must be base64")),
+                None => problems.push(FieldError::invalid(
+                    format!("data[{key}]"),
+                    "…",
+                    "must be base64",
+                )),
             }
         }
         if size > keyed::MAX_SIZE {
@@ -49,7 +55,11 @@ impl Strategy for SecretStrategy {
         check_content(object, &mut problems);
         if let Some(old) = old {
             if object.get("type") != old.get("type") {
-                problems.push(FieldError::invalid("type", object["type"].clone(), "field is immutable"));
+                problems.push(FieldError::invalid(
+                    "type",
+                    object["type"].clone(),
+                    "field is immutable",
+                ));
             }
             keyed::check_lock(object, old, &["data"], &mut problems);
         }
@@ -58,16 +68,25 @@ impl Strategy for SecretStrategy {
 }
 
 fn complete(object: &mut Value) {
-    let Some(fields) = object.as_object_mut() else { return };
+    let Some(fields) = object.as_object_mut() else {
+        return;
+    };
     fields.entry("type").or_insert_with(|| json!("Opaque"));
-    let Some(Value::Object(plain)) = fields.remove("stringData") else { return };
+    let Some(Value::Object(plain)) = fields.remove("stringData") else {
+        return;
+    };
     let data = fields.entry("data").or_insert_with(|| json!({}));
     if data.is_null() {
         *data = json!({});
     }
     if let Some(data) = data.as_object_mut() {
-        let encode = |value: &Value| json!(BASE64_STANDARD.encode(value.as_str().unwrap_or_default()));
-        data.extend(plain.iter().map(|(key, value)| (key.clone(), encode(value))));
+        let encode =
+            |value: &Value| json!(BASE64_STANDARD.encode(value.as_str().unwrap_or_default()));
+        data.extend(
+            plain
+                .iter()
+                .map(|(key, value)| (key.clone(), encode(value))),
+        );
     }
 }
 
@@ -105,30 +124,46 @@ fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
     require(&[json_key]);
     let content = data(json_key).and_then(decode);
     if content.is_some_and(|bytes| serde_json::from_slice::<Value>(&bytes).is_err()) {
-        problems.push(FieldError::invalid(format!("data[{json_key}]"), "<secret contents redacted>", "must be JSON"));
+        problems.push(FieldError::invalid(
+            format!("data[{json_key}]"),
+            "<secret contents redacted>",
+            "must be JSON",
+        ));
     }
 }
 
 /// Completes the row of the table.
 pub(super) fn definition(def: ResourceDef) -> ResourceDef {
-    ResourceDef { selectable_fields: vec!["type".to_owned()], ..def }
+    ResourceDef {
+        selectable_fields: vec!["type".to_owned()],
+        ..def
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CONTEXT: WriteContext<'static> = WriteContext { now: "2026-01-01T00:00:00Z" };
+    const CONTEXT: WriteContext<'static> = WriteContext {
+        now: "2026-01-01T00:00:00Z",
+    };
 
     fn fields(object: &Value, old: Option<&Value>) -> Vec<String> {
-        SecretStrategy.validate(object, old).into_iter().map(|problem| problem.field).collect()
+        SecretStrategy
+            .validate(object, old)
+            .into_iter()
+            .map(|problem| problem.field)
+            .collect()
     }
 
     #[test]
     fn string_data_is_merged_and_dropped() {
         let mut object = json!({"data": {"a": "eA==", "b": "eQ=="}, "stringData": {"b": "z"}});
         SecretStrategy.prepare_create(&mut object, &CONTEXT);
-        assert_eq!(object, json!({"type": "Opaque", "data": {"a": "eA==", "b": "eg=="}}));
+        assert_eq!(
+            object,
+            json!({"type": "Opaque", "data": {"a": "eA==", "b": "eg=="}})
+        );
     }
 
     #[test]
@@ -136,13 +171,28 @@ mod tests {
         let opaque = |data: Value| json!({"type": "Opaque", "data": data});
         assert_eq!(fields(&opaque(json!({"a": "%"})), None), ["data[a]"]);
         assert_eq!(fields(&opaque(json!({"a/b": "eA=="})), None), ["data[a/b]"]);
-        assert_eq!(fields(&opaque(json!({"a": "A".repeat(1_600_000)})), None), ["data"]);
-        assert_eq!(fields(&json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}), None), ["data[tls.key]"]);
+        assert_eq!(
+            fields(&opaque(json!({"a": "A".repeat(1_600_000)})), None),
+            ["data"]
+        );
+        assert_eq!(
+            fields(
+                &json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}),
+                None
+            ),
+            ["data[tls.key]"]
+        );
         let docker = json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "eA=="}});
         assert_eq!(fields(&docker, None), ["data[.dockerconfigjson]"]);
-        assert_eq!(fields(&json!({"type": "x"}), Some(&json!({"type": "y"}))), ["type"]);
+        assert_eq!(
+            fields(&json!({"type": "x"}), Some(&json!({"type": "y"}))),
+            ["type"]
+        );
         let locked = json!({"type": "Opaque", "immutable": true, "data": {"a": "eA=="}});
-        assert_eq!(fields(&opaque(json!({})), Some(&locked)), ["immutable", "data"]);
+        assert_eq!(
+            fields(&opaque(json!({})), Some(&locked)),
+            ["immutable", "data"]
+        );
         assert!(fields(&locked, Some(&locked)).is_empty());
     }
 }

@@ -14,7 +14,11 @@ use serde_json::{Map, Number, Value};
 pub(super) fn parse(bytes: &[u8]) -> Result<(Value, Vec<String>), serde_json::Error> {
     let duplicates = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Node { duplicates: &duplicates, path: Path::Root }.deserialize(&mut deserializer)?;
+    let value = Node {
+        duplicates: &duplicates,
+        path: Path::Root,
+    }
+    .deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok((value, duplicates.into_inner()))
 }
@@ -67,7 +71,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(value.into())
     }
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number that is not finite"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number that is not finite"))
     }
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(value.into())
@@ -80,7 +86,10 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(Node { path: Path::Item(&self.path, items.len()), ..self })? {
+        while let Some(item) = access.next_element_seed(Node {
+            path: Path::Item(&self.path, items.len()),
+            ..self
+        })? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -115,15 +124,32 @@ mod tests {
 
     #[test]
     fn values_are_those_of_serde_json() {
-        let text = br#"{"i":-1,"u":18446744073709551615,"f":1.5,"s":"\u00e4","n":null,"t":true,"l":[]}"#;
-        assert_eq!(parse(text).unwrap().0, serde_json::from_slice::<Value>(text).unwrap());
+        let text =
+            br#"{"i":-1,"u":18446744073709551615,"f":1.5,"s":"\u00e4","n":null,"t":true,"l":[]}"#;
+        assert_eq!(
+            parse(text).unwrap().0,
+            serde_json::from_slice::<Value>(text).unwrap()
+        );
     }
 
     #[test]
     fn refused() {
         let deep = "[".repeat(100_000);
-        for text in ["", "{", "{} {}", "nul", "{\"a\":1,}", "\"\u{1}\"", "1e999", &deep] {
-            assert!(parse(text.as_bytes()).is_err(), "{}", &text[..text.len().min(20)]);
+        for text in [
+            "",
+            "{",
+            "{} {}",
+            "nul",
+            "{\"a\":1,}",
+            "\"\u{1}\"",
+            "1e999",
+            &deep,
+        ] {
+            assert!(
+                parse(text.as_bytes()).is_err(),
+                "{}",
+                &text[..text.len().min(20)]
+            );
         }
     }
 }

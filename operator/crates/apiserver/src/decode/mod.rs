@@ -31,13 +31,22 @@ pub(crate) struct Decoded {
 /// # Errors
 /// `UnsupportedMediaType`, or `BadRequest` for what does not parse.
 pub(crate) fn body(content_type: Option<&str>, bytes: &[u8]) -> Result<Decoded, ApiError> {
-    let essence = content_type.unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
+    let essence = content_type
+        .unwrap_or("application/json")
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     let decoded = match essence.to_ascii_lowercase().as_str() {
         "" | "application/json" => json_body(bytes)?,
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml_body(bytes)?,
         PROTOBUF => {
-            let value = protobuf::parse(bytes).map_err(|error| ApiError::BadRequest(error.to_string()))?;
-            Decoded { value, problems: Vec::new() }
+            let value =
+                protobuf::parse(bytes).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+            Decoded {
+                value,
+                problems: Vec::new(),
+            }
         }
         other => {
             let message = format!(
@@ -52,25 +61,33 @@ pub(crate) fn body(content_type: Option<&str>, bytes: &[u8]) -> Result<Decoded, 
 
 /// Reads a body that is YAML or JSON whatever its media type says (apply patches are).
 pub(crate) fn yaml_body(bytes: &[u8]) -> Result<Decoded, ApiError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| ApiError::BadRequest(format!("error decoding YAML: the body is not UTF-8: {error}")))?;
-    let (value, problems) =
-        yaml::parse(text).map_err(|error| ApiError::BadRequest(format!("error decoding YAML: {error}")))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        ApiError::BadRequest(format!(
+            "error decoding YAML: the body is not UTF-8: {error}"
+        ))
+    })?;
+    let (value, problems) = yaml::parse(text)
+        .map_err(|error| ApiError::BadRequest(format!("error decoding YAML: {error}")))?;
     bounded(Decoded { value, problems })
 }
 
 /// Reads a JSON body.
 pub(crate) fn json_body(bytes: &[u8]) -> Result<Decoded, ApiError> {
-    let (value, duplicates) =
-        json::parse(bytes).map_err(|error| ApiError::BadRequest(format!("error decoding JSON: {error}")))?;
-    let problems = duplicates.into_iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    let (value, duplicates) = json::parse(bytes)
+        .map_err(|error| ApiError::BadRequest(format!("error decoding JSON: {error}")))?;
+    let problems = duplicates
+        .into_iter()
+        .map(|path| format!("duplicate field \"{path}\""))
+        .collect();
     bounded(Decoded { value, problems })
 }
 
 fn bounded(decoded: Decoded) -> Result<Decoded, ApiError> {
     let found = depth(&decoded.value);
     if found > MAX_DEPTH {
-        return Err(ApiError::BadRequest(format!("the body is nested {found} deep; at most {MAX_DEPTH} is allowed")));
+        return Err(ApiError::BadRequest(format!(
+            "the body is nested {found} deep; at most {MAX_DEPTH} is allowed"
+        )));
     }
     Ok(decoded)
 }
@@ -79,9 +96,10 @@ fn bounded(decoded: Decoded) -> Result<Decoded, ApiError> {
 pub(crate) fn nul_at(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(String::new),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(index, item)| Some(format!("[{index}]{}", nul_at(item)?)))
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| Some(format!("[{index}]{}", nul_at(item)?))),
         Value::Object(fields) => fields.iter().find_map(|(name, field)| {
             if name.contains('\0') {
                 return Some(format!(".{}", name.replace('\0', "\\u0000")));
@@ -101,21 +119,48 @@ mod tests {
 
     #[test]
     fn media_types() {
-        for media in [None, Some(""), Some("application/json"), Some("Application/JSON; charset=utf-8")] {
-            assert_eq!(body(media, b"{\"a\":1}").unwrap().value, json!({"a": 1}), "{media:?}");
+        for media in [
+            None,
+            Some(""),
+            Some("application/json"),
+            Some("Application/JSON; charset=utf-8"),
+        ] {
+            assert_eq!(
+                body(media, b"{\"a\":1}").unwrap().value,
+                json!({"a": 1}),
+                "{media:?}"
+            );
         }
-        assert_eq!(body(Some("application/yaml"), b"a: 1").unwrap().value, json!({"a": 1}));
+        assert_eq!(
+            body(Some("application/yaml"), b"a: 1").unwrap().value,
+            json!({"a": 1})
+        );
         for media in ["text/plain", "application/cbor", "nonsense"] {
-            assert!(matches!(body(Some(media), b"{}"), Err(ApiError::UnsupportedMediaType(_))), "{media}");
+            assert!(
+                matches!(
+                    body(Some(media), b"{}"),
+                    Err(ApiError::UnsupportedMediaType(_))
+                ),
+                "{media}"
+            );
         }
         assert!(matches!(body(None, b"a: 1"), Err(ApiError::BadRequest(_))));
-        assert!(matches!(body(Some("application/yaml"), b"\xff"), Err(ApiError::BadRequest(_))));
-        assert_eq!(body(None, br#"{"a":{"b":1,"b":2}}"#).unwrap().problems, ["duplicate field \"a.b\""]);
+        assert!(matches!(
+            body(Some("application/yaml"), b"\xff"),
+            Err(ApiError::BadRequest(_))
+        ));
+        assert_eq!(
+            body(None, br#"{"a":{"b":1,"b":2}}"#).unwrap().problems,
+            ["duplicate field \"a.b\""]
+        );
     }
 
     #[test]
     fn nul_characters_are_found() {
-        assert_eq!(nul_at(&json!({"a": [{"b": "x\0"}]})).as_deref(), Some(".a[0].b"));
+        assert_eq!(
+            nul_at(&json!({"a": [{"b": "x\0"}]})).as_deref(),
+            Some(".a[0].b")
+        );
         assert_eq!(nul_at(&json!({"a\0": 1})).as_deref(), Some(".a\\u0000"));
         assert_eq!(nul_at(&json!({"a": ["b", 1, null]})), None);
     }

@@ -14,6 +14,11 @@ pub(crate) async fn create(call: &Call) -> Reply {
     if call.def.backing == Backing::Review {
         return review::answer(call, decoded.value).await;
     }
-    let proposal = Proposal { object: decoded.value, problems: decoded.problems };
-    insert(call, proposal).await?.reply(call, StatusCode::CREATED)
+    let proposal = Proposal {
+        object: decoded.value,
+        problems: decoded.problems,
+    };
+    insert(call, proposal)
+        .await?
+        .reply(call, StatusCode::CREATED)
 }

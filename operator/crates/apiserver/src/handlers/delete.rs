@@ -65,14 +65,19 @@ pub(crate) async fn delete_stored(
 ) -> Result<Deleted, ApiError> {
     let store = &server.inner.store;
     let not_found = || ApiError::NotFound(Subject::resource(def, &key.name));
-    let mut current = store.get(key, Consistency::Latest).await?.ok_or_else(not_found)?;
+    let mut current = store
+        .get(key, Consistency::Latest)
+        .await?
+        .ok_or_else(not_found)?;
     for _ in 0..ATTEMPTS {
         let mut object = served(def, &current.json)?;
         check_preconditions(def, &object, options)?;
-        def.strategy.may_delete(&object).map_err(|error| ApiError::Forbidden {
-            subject: Subject::resource(def, &key.name),
-            message: error.to_string(),
-        })?;
+        def.strategy
+            .may_delete(&object)
+            .map_err(|error| ApiError::Forbidden {
+                subject: Subject::resource(def, &key.name),
+                message: error.to_string(),
+            })?;
         let op = if is_held(def, &object) {
             if meta::is_deleting(&object) {
                 return Ok(Deleted::Marked(current));
@@ -88,23 +93,55 @@ pub(crate) async fn delete_stored(
             Op::Delete(None)
         };
         let gone = matches!(op, Op::Delete(_));
-        let write = Write { key: key.clone(), expect: Expect::Revision(current.revision), op, guards: Vec::new() };
+        let write = Write {
+            key: key.clone(),
+            expect: Expect::Revision(current.revision),
+            op,
+            guards: Vec::new(),
+        };
         match store.commit(write).await {
-            Ok(object) => return Ok(if gone { Deleted::Gone(object) } else { Deleted::Marked(object) }),
-            Err(WriteError::Conflict { current: Some(newer) }) => current = newer,
-            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => return Err(not_found()),
+            Ok(object) => {
+                return Ok(if gone {
+                    Deleted::Gone(object)
+                } else {
+                    Deleted::Marked(object)
+                });
+            }
+            Err(WriteError::Conflict {
+                current: Some(newer),
+            }) => current = newer,
+            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => {
+                return Err(not_found());
+            }
             Err(WriteError::Store(error)) => return Err(error.into()),
         }
     }
-    Err(conflict(def, &key.name, "the object is changed too often to be deleted; please try again"))
+    Err(conflict(
+        def,
+        &key.name,
+        "the object is changed too often to be deleted; please try again",
+    ))
 }
 
-fn check_preconditions(def: &ResourceDef, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
-    let wanted = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
+fn check_preconditions(
+    def: &ResourceDef,
+    object: &Value,
+    options: &DeleteOptions,
+) -> Result<(), ApiError> {
+    let wanted = [
+        ("UID", "uid", &options.uid),
+        (
+            "ResourceVersion",
+            "resourceVersion",
+            &options.resource_version,
+        ),
+    ];
     for (title, field, wanted) in wanted {
         let found = meta::text(object, field);
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-            let message = format!("Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}");
+            let message = format!(
+                "Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}"
+            );
             return Err(conflict(def, meta::name(object), &message));
         }
     }
@@ -113,23 +150,38 @@ fn check_preconditions(def: &ResourceDef, object: &Value, options: &DeleteOption
 
 /// The options of a request: from its body, else from its query.
 pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
-    let mut options = DeleteOptions { dry_run: call.query.dry_run()?, ..DeleteOptions::default() };
+    let mut options = DeleteOptions {
+        dry_run: call.query.dry_run()?,
+        ..DeleteOptions::default()
+    };
     check_policy(call.query.set("propagationPolicy"), flag_text(&call.query)?)?;
     if call.body.is_empty() {
         return Ok(options);
     }
     let body = decode::body(call.content_type(), &call.body)?.value;
     if !body.is_object() {
-        return Err(ApiError::BadRequest("the body must be a DeleteOptions object".to_owned()));
+        return Err(ApiError::BadRequest(
+            "the body must be a DeleteOptions object".to_owned(),
+        ));
     }
-    if let Some(kind) = body["kind"].as_str().filter(|kind| !kind.is_empty() && *kind != "DeleteOptions") {
-        return Err(ApiError::BadRequest(format!("the body of a delete must be a DeleteOptions object, not {kind}")));
+    if let Some(kind) = body["kind"]
+        .as_str()
+        .filter(|kind| !kind.is_empty() && *kind != "DeleteOptions")
+    {
+        return Err(ApiError::BadRequest(format!(
+            "the body of a delete must be a DeleteOptions object, not {kind}"
+        )));
     }
     for value in body["dryRun"].as_array().into_iter().flatten() {
         dry_run_value(value.as_str().unwrap_or_default())?;
         options.dry_run = true;
     }
-    check_policy(body["propagationPolicy"].as_str().filter(|text| !text.is_empty()), body["orphanDependents"].as_bool())?;
+    check_policy(
+        body["propagationPolicy"]
+            .as_str()
+            .filter(|text| !text.is_empty()),
+        body["orphanDependents"].as_bool(),
+    )?;
     let precondition = |field: &str| body["preconditions"][field].as_str().map(str::to_owned);
     options.uid = precondition("uid");
     options.resource_version = precondition("resourceVersion");
@@ -142,9 +194,10 @@ fn flag_text(query: &Query) -> Result<Option<bool>, ApiError> {
 
 fn check_policy(policy: Option<&str>, orphan: Option<bool>) -> Result<(), ApiError> {
     let problem = match (policy, orphan) {
-        (Some(_), Some(_)) => {
-            FieldError::forbidden("propagationPolicy", "orphanDependents and propagationPolicy cannot be both set")
-        }
+        (Some(_), Some(_)) => FieldError::forbidden(
+            "propagationPolicy",
+            "orphanDependents and propagationPolicy cannot be both set",
+        ),
         (Some(policy), None) if !POLICIES.contains(&policy) => {
             FieldError::not_supported("propagationPolicy", policy, &POLICIES)
         }

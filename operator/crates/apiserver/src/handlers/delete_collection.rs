@@ -30,5 +30,11 @@ pub(crate) async fn delete_collection(call: &Call) -> Reply {
             Err(error) => return Err(error),
         }
     }
-    call.renderer.list(&objects, &ListPosition { revision: page.revision, ..ListPosition::default() })
+    call.renderer.list(
+        &objects,
+        &ListPosition {
+            revision: page.revision,
+            ..ListPosition::default()
+        },
+    )
 }

@@ -37,7 +37,11 @@ impl Token {
     fn decode(text: &str) -> Result<Self, ApiError> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        token.ok_or_else(|| ApiError::BadRequest("continue key is not valid: it must be one that this server gave out".to_owned()))
+        token.ok_or_else(|| {
+            ApiError::BadRequest(
+                "continue key is not valid: it must be one that this server gave out".to_owned(),
+            )
+        })
     }
 }
 
@@ -52,7 +56,9 @@ pub(crate) async fn list(call: &Call) -> Reply {
         namespace: namespace(call),
         filter: selection.filter(&call.def),
         at,
-        after: token.as_ref().map(|token| (token.namespace.as_str().into(), token.name.as_str().into())),
+        after: token
+            .as_ref()
+            .map(|token| (token.namespace.as_str().into(), token.name.as_str().into())),
         limit,
     };
     let page = match call.server.inner.store.list(query).await {
@@ -60,24 +66,43 @@ pub(crate) async fn list(call: &Call) -> Reply {
         Err(store::Error::Compacted { .. }) if token.is_some() => return Err(expired(token)),
         Err(error) => return Err(error.into()),
     };
-    let next = page.objects.last().filter(|_| page.more).map(|last| next_token(page.revision, last));
-    let position = ListPosition { revision: page.revision, next, remaining: page.remaining.filter(|_| page.more) };
+    let next = page
+        .objects
+        .last()
+        .filter(|_| page.more)
+        .map(|last| next_token(page.revision, last));
+    let position = ListPosition {
+        revision: page.revision,
+        next,
+        remaining: page.remaining.filter(|_| page.more),
+    };
     call.renderer.list(&page.objects, &position)
 }
 
 /// Which objects of the collection the request is about.
 pub(super) fn selection(call: &Call) -> Result<Selection, ApiError> {
     let parameter = |name| call.query.get(name).unwrap_or_default();
-    Selection::parse(&call.def, parameter("labelSelector"), parameter("fieldSelector"))
+    Selection::parse(
+        &call.def,
+        parameter("labelSelector"),
+        parameter("fieldSelector"),
+    )
 }
 
 /// The namespace of the request, or all.
 pub(super) fn namespace(call: &Call) -> Option<Arc<str>> {
-    Some(call.path.namespace.as_str()).filter(|namespace| !namespace.is_empty()).map(Arc::from)
+    Some(call.path.namespace.as_str())
+        .filter(|namespace| !namespace.is_empty())
+        .map(Arc::from)
 }
 
 fn next_token(revision: u64, last: &Object) -> String {
-    Token { revision, namespace: last.key.namespace.to_string(), name: last.key.name.to_string() }.encode()
+    Token {
+        revision,
+        namespace: last.key.namespace.to_string(),
+        name: last.key.name.to_string(),
+    }
+    .encode()
 }
 
 fn expired(token: Option<Token>) -> ApiError {
@@ -86,34 +111,60 @@ fn expired(token: Option<Token>) -> ApiError {
         remainder of the results. Continuing with the provided token results in an inconsistent list - objects \
         that were created, modified, or deleted between the time the first chunk was returned and now may show \
         up in the list.";
-    let next = token.map(|token| Token { revision: 0, ..token }.encode());
-    ApiError::Expired { message: message.to_owned(), next }
+    let next = token.map(|token| {
+        Token {
+            revision: 0,
+            ..token
+        }
+        .encode()
+    });
+    ApiError::Expired {
+        message: message.to_owned(),
+        next,
+    }
 }
 
 /// The rules of `resourceVersion` and `resourceVersionMatch` for lists.
-fn consistency(query: &Query, token: Option<&Token>, limit: Option<usize>) -> Result<Consistency, ApiError> {
+fn consistency(
+    query: &Query,
+    token: Option<&Token>,
+    limit: Option<usize>,
+) -> Result<Consistency, ApiError> {
     let (version, how) = (query.resource_version()?, query.version_match()?);
-    let forbidden = |detail: &str| ApiError::invalid_option(FieldError::forbidden("resourceVersionMatch", detail));
+    let forbidden = |detail: &str| {
+        ApiError::invalid_option(FieldError::forbidden("resourceVersionMatch", detail))
+    };
     if query.flag_if_set("sendInitialEvents")?.is_some() {
-        let problem = FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        let problem = FieldError::forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        );
         return Err(ApiError::invalid_option(problem));
     }
     if let Some(token) = token {
         if how != VersionMatch::Unset {
-            return Err(forbidden("resourceVersionMatch is forbidden when continue is provided"));
+            return Err(forbidden(
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
         }
         if version.is_some_and(|version| version != 0) {
             let message = "specifying resource version is not allowed when using continue";
             return Err(ApiError::BadRequest(message.to_owned()));
         }
-        return Ok(if token.revision == 0 { Consistency::Latest } else { Consistency::Exact(token.revision) });
+        return Ok(if token.revision == 0 {
+            Consistency::Latest
+        } else {
+            Consistency::Exact(token.revision)
+        });
     }
     match (version, how) {
         (None, VersionMatch::Unset) => Ok(Consistency::Latest),
-        (None, _) => Err(forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")),
-        (Some(0), VersionMatch::Exact) => {
-            Err(forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""))
-        }
+        (None, _) => Err(forbidden(
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )),
+        (Some(0), VersionMatch::Exact) => Err(forbidden(
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        )),
         (Some(0), _) => Ok(Consistency::Cached),
         (Some(version), VersionMatch::Exact) => Ok(Consistency::Exact(version)),
         // Without a word about how, the first page of a list is read exactly there, for clients
@@ -130,10 +181,17 @@ mod tests {
 
     #[test]
     fn tokens() {
-        let token = Token { revision: 7, namespace: "shop".into(), name: "web".into() };
+        let token = Token {
+            revision: 7,
+            namespace: "shop".into(),
+            name: "web".into(),
+        };
         assert_eq!(Token::decode(&token.encode()).unwrap(), token);
         for text in ["x", "%%", "e30"] {
-            assert!(matches!(Token::decode(text), Err(ApiError::BadRequest(_))), "{text}");
+            assert!(
+                matches!(Token::decode(text), Err(ApiError::BadRequest(_))),
+                "{text}"
+            );
         }
     }
 
@@ -144,9 +202,18 @@ mod tests {
             ("resourceVersion=0", Some(Consistency::Cached)),
             ("resourceVersion=5", Some(Consistency::NotOlderThan(5))),
             ("resourceVersion=5&limit=1", Some(Consistency::Exact(5))),
-            ("resourceVersion=5&limit=1&resourceVersionMatch=NotOlderThan", Some(Consistency::NotOlderThan(5))),
-            ("resourceVersion=5&resourceVersionMatch=Exact", Some(Consistency::Exact(5))),
-            ("resourceVersion=0&resourceVersionMatch=NotOlderThan", Some(Consistency::Cached)),
+            (
+                "resourceVersion=5&limit=1&resourceVersionMatch=NotOlderThan",
+                Some(Consistency::NotOlderThan(5)),
+            ),
+            (
+                "resourceVersion=5&resourceVersionMatch=Exact",
+                Some(Consistency::Exact(5)),
+            ),
+            (
+                "resourceVersion=0&resourceVersionMatch=NotOlderThan",
+                Some(Consistency::Cached),
+            ),
             ("resourceVersion=0&resourceVersionMatch=Exact", None),
             ("resourceVersionMatch=Exact", None),
             ("resourceVersion=abc", None),
@@ -157,11 +224,19 @@ mod tests {
             let limit = query.limit().unwrap();
             assert_eq!(consistency(&query, None, limit).ok(), expected, "{text}");
         }
-        let token = |revision| Token { revision, namespace: String::new(), name: "a".into() };
-        let with = |text: &str, token: Token| consistency(&Query::parse(text), Some(&token), Some(1)).ok();
+        let token = |revision| Token {
+            revision,
+            namespace: String::new(),
+            name: "a".into(),
+        };
+        let with =
+            |text: &str, token: Token| consistency(&Query::parse(text), Some(&token), Some(1)).ok();
         assert_eq!(with("", token(9)), Some(Consistency::Exact(9)));
         assert_eq!(with("", token(0)), Some(Consistency::Latest));
-        assert_eq!(with("resourceVersion=0", token(9)), Some(Consistency::Exact(9)));
+        assert_eq!(
+            with("resourceVersion=0", token(9)),
+            Some(Consistency::Exact(9))
+        );
         assert_eq!(with("resourceVersion=3", token(9)), None);
     }
 }

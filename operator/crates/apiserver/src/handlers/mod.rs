@@ -76,28 +76,42 @@ impl Call {
 
     /// The content type of the body.
     pub(crate) fn content_type(&self) -> Option<&str> {
-        self.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+        self.headers
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
     }
 
     /// Who writes, for managed fields: `fieldManager`, or the user agent up to its first `/`.
     pub(crate) fn field_manager(&self) -> String {
         let named = self.query.get("fieldManager");
-        let agent = || self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let agent = || {
+            self.headers
+                .get(http::header::USER_AGENT)
+                .and_then(|value| value.to_str().ok())
+        };
         let manager = match named {
             Some(name) if !name.is_empty() => name,
-            _ => agent().unwrap_or("unknown").split('/').next().unwrap_or("unknown"),
+            _ => agent()
+                .unwrap_or("unknown")
+                .split('/')
+                .next()
+                .unwrap_or("unknown"),
         };
         manager.chars().take(128).collect()
-    }
-
-    pub(crate) fn warn(&self, text: impl Into<String>) {
-        self.warnings.lock().push(text.into());
     }
 }
 
 /// The renderer of a request.
-pub(crate) fn renderer(def: &Arc<ResourceDef>, headers: &HeaderMap, query: &Query) -> Result<Renderer, ApiError> {
+pub(crate) fn renderer(
+    def: &Arc<ResourceDef>,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<Renderer, ApiError> {
     let form = crate::negotiate::form(headers)?;
     let include = Include::parse(query.get("includeObject").unwrap_or_default())?;
-    Ok(Renderer { def: def.clone(), form, include })
+    Ok(Renderer {
+        def: def.clone(),
+        form,
+        include,
+    })
 }

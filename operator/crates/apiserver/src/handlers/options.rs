@@ -39,7 +39,11 @@ pub(crate) struct Query {
 impl Query {
     /// Reads the part of a URL behind `?`.
     pub(crate) fn parse(text: &str) -> Self {
-        Self { pairs: form_urlencoded::parse(text.as_bytes()).into_owned().collect() }
+        Self {
+            pairs: form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect(),
+        }
     }
 
     /// The first value of a parameter.
@@ -53,12 +57,16 @@ impl Query {
     }
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// A switch: there without a value, or with a true one.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
-        self.flag_if_set(name).map(|value| value.unwrap_or_default())
+        self.flag_if_set(name)
+            .map(|value| value.unwrap_or_default())
     }
 
     /// A switch that can also be left out.
@@ -72,7 +80,10 @@ impl Query {
     }
 
     fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
-        let parse = |text: &str| text.parse().map_err(|_| bad(name, text, "must be a number that is not negative"));
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|_| bad(name, text, "must be a number that is not negative"))
+        };
         self.set(name).map(parse).transpose()
     }
 
@@ -84,13 +95,22 @@ impl Query {
 
     /// How long a watch runs.
     pub(crate) fn timeout_seconds(&self) -> Result<Option<Duration>, ApiError> {
-        Ok(self.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map(Duration::from_secs))
+        Ok(self
+            .number("timeoutSeconds")?
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs))
     }
 
     /// `resourceVersion`; `None` when unset.
     pub(crate) fn resource_version(&self) -> Result<Option<u64>, ApiError> {
         let parse = |text: &str| {
-            text.parse().map_err(|_| bad("resourceVersion", text, "must be a resourceVersion that this server gave out"))
+            text.parse().map_err(|_| {
+                bad(
+                    "resourceVersion",
+                    text,
+                    "must be a resourceVersion that this server gave out",
+                )
+            })
         };
         self.set("resourceVersion").map(parse).transpose()
     }
@@ -102,7 +122,11 @@ impl Query {
             Some("NotOlderThan") => Ok(VersionMatch::NotOlderThan),
             Some("Exact") => Ok(VersionMatch::Exact),
             Some(other) => {
-                let problem = FieldError::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan"]);
+                let problem = FieldError::not_supported(
+                    "resourceVersionMatch",
+                    other,
+                    &["Exact", "NotOlderThan"],
+                );
                 Err(ApiError::invalid_option(problem))
             }
         }
@@ -126,7 +150,11 @@ impl Query {
             Some("Strict") => Ok(FieldValidation::Strict),
             Some(other) => {
                 let allowed = ["Ignore", "Warn", "Strict"];
-                Err(ApiError::invalid_option(FieldError::not_supported("fieldValidation", other, &allowed)))
+                Err(ApiError::invalid_option(FieldError::not_supported(
+                    "fieldValidation",
+                    other,
+                    &allowed,
+                )))
             }
         }
     }
@@ -143,7 +171,8 @@ impl Query {
     /// `timeout`, as Go writes durations.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
         let parse = |text: &str| {
-            go_duration(text).ok_or_else(|| bad("timeout", text, "must be a duration such as 30s or 1m30s"))
+            go_duration(text)
+                .ok_or_else(|| bad("timeout", text, "must be a duration such as 30s or 1m30s"))
         };
         self.set("timeout").map(parse).transpose()
     }
@@ -157,7 +186,11 @@ pub(crate) fn dry_run_value(value: &str) -> Result<(), ApiError> {
     if value == "All" {
         return Ok(());
     }
-    Err(ApiError::invalid_option(FieldError::not_supported("dryRun", value, &["All"])))
+    Err(ApiError::invalid_option(FieldError::not_supported(
+        "dryRun",
+        value,
+        &["All"],
+    )))
 }
 
 fn bad(name: &str, value: &str, detail: &str) -> ApiError {
@@ -174,7 +207,9 @@ fn go_duration(text: &str) -> Option<Duration> {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
         let unit = &rest[digits..];
-        let length = unit.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit.len());
+        let length = unit
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(unit.len());
         let seconds = match &unit[..length] {
             "h" => 3600.0,
             "m" => 60.0,
@@ -187,7 +222,9 @@ fn go_duration(text: &str) -> Option<Duration> {
         total += number * seconds;
         rest = &unit[length..];
     }
-    (!text.is_empty()).then(|| Duration::try_from_secs_f64(total).ok()).flatten()
+    (!text.is_empty())
+        .then(|| Duration::try_from_secs_f64(total).ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -197,9 +234,20 @@ mod tests {
 
     #[test]
     fn durations() {
-        let cases = [("32s", 32.0), ("1m30s", 90.0), ("0", 0.0), ("1.5s", 1.5), ("300ms", 0.3), ("1h", 3600.0)];
+        let cases = [
+            ("32s", 32.0),
+            ("1m30s", 90.0),
+            ("0", 0.0),
+            ("1.5s", 1.5),
+            ("300ms", 0.3),
+            ("1h", 3600.0),
+        ];
         for (text, seconds) in cases {
-            assert_eq!(go_duration(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+            assert_eq!(
+                go_duration(text),
+                Some(Duration::from_secs_f64(seconds)),
+                "{text}"
+            );
         }
         for text in ["", "3", "s", "-1s", "1x", "1e400s", "1.2.3s", "NaNs"] {
             assert_eq!(go_duration(text), None, "{text}");
@@ -217,11 +265,23 @@ mod tests {
     #[test]
     fn wrong_values_are_refused() {
         assert!(Query::parse("limit=-1").limit().is_err());
-        assert!(Query::parse("resourceVersion=abc").resource_version().is_err());
-        assert!(Query::parse("resourceVersionMatch=x").version_match().is_err());
+        assert!(
+            Query::parse("resourceVersion=abc")
+                .resource_version()
+                .is_err()
+        );
+        assert!(
+            Query::parse("resourceVersionMatch=x")
+                .version_match()
+                .is_err()
+        );
         assert!(Query::parse("dryRun=Some").dry_run().is_err());
         assert!(Query::parse("dryRun=All").dry_run().unwrap());
-        assert!(Query::parse("fieldValidation=strict").field_validation().is_err());
+        assert!(
+            Query::parse("fieldValidation=strict")
+                .field_validation()
+                .is_err()
+        );
         assert!(Query::parse("watch=maybe").flag("watch").is_err());
         assert!(Query::parse("watch").flag("watch").unwrap());
     }

@@ -30,7 +30,13 @@ impl Format {
     /// # Errors
     /// `UnsupportedMediaType` for anything else, and for strategic patches of custom kinds.
     pub(crate) fn of(call: &Call) -> Result<Self, ApiError> {
-        let essence = call.content_type().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let essence = call
+            .content_type()
+            .unwrap_or_default()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
         let format = match essence.to_ascii_lowercase().as_str() {
             "application/json-patch+json" => Self::Json,
             "application/merge-patch+json" => Self::Merge,
@@ -39,7 +45,8 @@ impl Format {
             _ => return Err(unsupported(&call.def)),
         };
         if format != Self::Apply && call.query.flag("force")? {
-            let problem = FieldError::forbidden("force", "may not be specified for non-apply patch");
+            let problem =
+                FieldError::forbidden("force", "may not be specified for non-apply patch");
             return Err(ApiError::invalid_option(problem));
         }
         Ok(format)
@@ -47,7 +54,11 @@ impl Format {
 }
 
 fn unsupported(def: &ResourceDef) -> ApiError {
-    let strategic = if def.custom { "" } else { "application/strategic-merge-patch+json, " };
+    let strategic = if def.custom {
+        ""
+    } else {
+        "application/strategic-merge-patch+json, "
+    };
     ApiError::UnsupportedMediaType(format!(
         "the body of the request was in an unknown format - accepted media types include: \
          application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml"
@@ -63,22 +74,37 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Reply {
     let patch = decode::json_body(&call.body)?;
     let change = |current: &Value| {
         let object = patched(&call.def, format, current, &patch)?;
-        Ok(Proposal { object, problems: patch.problems.clone() })
+        Ok(Proposal {
+            object,
+            problems: patch.problems.clone(),
+        })
     };
-    rewrite(call, &call.key(), part, change).await?.reply(call, StatusCode::OK)
+    rewrite(call, &call.key(), part, change)
+        .await?
+        .reply(call, StatusCode::OK)
 }
 
 /// A document with a patch applied.
-pub(crate) fn patched(def: &ResourceDef, format: Format, document: &Value, patch: &Decoded) -> Result<Value, ApiError> {
+pub(crate) fn patched(
+    def: &ResourceDef,
+    format: Format,
+    document: &Value,
+    patch: &Decoded,
+) -> Result<Value, ApiError> {
     match format {
         Format::Json => json::apply(document, &patch.value).map_err(|error| {
             let message = error.to_string();
-            if error.is_malformed() { ApiError::BadRequest(message) } else { ApiError::Unprocessable(message) }
+            if error.is_malformed() {
+                ApiError::BadRequest(message)
+            } else {
+                ApiError::Unprocessable(message)
+            }
         }),
-        Format::Merge if !patch.value.is_object() => {
-            Err(ApiError::BadRequest("a merge patch must be a JSON object".to_owned()))
-        }
-        Format::Merge => merge::apply(document, &patch.value).map_err(|error| ApiError::BadRequest(error.to_string())),
+        Format::Merge if !patch.value.is_object() => Err(ApiError::BadRequest(
+            "a merge patch must be a JSON object".to_owned(),
+        )),
+        Format::Merge => merge::apply(document, &patch.value)
+            .map_err(|error| ApiError::BadRequest(error.to_string())),
         Format::Strategic => strategic::apply(&def.schema, document, &patch.value)
             .map_err(|error| ApiError::BadRequest(error.to_string())),
         Format::Apply => Err(unsupported(def)),

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::write::{Part, Proposal, rewrite};
+use super::write::{Part, Proposal, check_place, rewrite};
 use super::{Call, Reply};
 use crate::decode;
 use crate::meta;
@@ -13,15 +13,30 @@ use crate::validation::FieldError;
 pub(crate) async fn update(call: &Call, part: Part) -> Reply {
     let decoded = decode::body(call.content_type(), &call.body)?;
     let mut object = decoded.value;
-    if meta::fields(&mut object)?.get("name").is_none_or(|name| name.as_str().unwrap_or_default().is_empty()) {
+    if meta::fields(&mut object)?
+        .get("name")
+        .is_none_or(|name| name.as_str().unwrap_or_default().is_empty())
+    {
         let problem = FieldError::required("metadata.name", "name must be provided");
         return Err(ApiError::invalid_field(&call.def, &call.path.name, problem));
     }
+    check_place(call, &object)?;
     let versioned = !matches!(meta::text(&object, "resourceVersion"), "" | "0");
     if !versioned && call.def.strategy.requires_version_on_update() {
-        let problem = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+        let problem = FieldError::invalid(
+            "metadata.resourceVersion",
+            0,
+            "must be specified for an update",
+        );
         return Err(ApiError::invalid_field(&call.def, &call.path.name, problem));
     }
-    let change = |_: &serde_json::Value| Ok(Proposal { object: object.clone(), problems: decoded.problems.clone() });
-    rewrite(call, &call.key(), part, change).await?.reply(call, StatusCode::OK)
+    let change = |_: &serde_json::Value| {
+        Ok(Proposal {
+            object: object.clone(),
+            problems: decoded.problems.clone(),
+        })
+    };
+    rewrite(call, &call.key(), part, change)
+        .await?
+        .reply(call, StatusCode::OK)
 }

@@ -34,7 +34,10 @@ pub(crate) struct Streaming;
 /// `GET …?watch=true` of a collection.
 pub(crate) async fn watch(call: &Call) -> Reply {
     let bookmarks = call.query.flag("allowWatchBookmarks")?;
-    let timeout = call.query.timeout_seconds()?.unwrap_or_else(|| default_timeout(call.server.inner.config.limits.watch));
+    let timeout = call
+        .query
+        .timeout_seconds()?
+        .unwrap_or_else(|| default_timeout(call.server.inner.config.limits.watch));
     let query = WatchQuery {
         resource: call.def.storage.clone(),
         namespace: namespace(call),
@@ -77,7 +80,8 @@ fn default_timeout(least: Duration) -> Duration {
 }
 
 fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
-    let forbidden = |field: &str, detail: &str| ApiError::invalid_option(FieldError::forbidden(field, detail));
+    let forbidden =
+        |field: &str, detail: &str| ApiError::invalid_option(FieldError::forbidden(field, detail));
     let (version, how) = (query.resource_version()?, query.version_match()?);
     match (query.flag_if_set("sendInitialEvents")?, how) {
         (None, VersionMatch::Unset) => Ok(match version {
@@ -85,12 +89,13 @@ fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
             Some(version) => WatchFrom::After(version),
         }),
         (None, _) => {
-            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            let detail =
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
             Err(forbidden("resourceVersionMatch", detail))
         }
-        (Some(true), VersionMatch::NotOlderThan) => {
-            Ok(WatchFrom::InitialEvents(version.filter(|version| *version > 0)))
-        }
+        (Some(true), VersionMatch::NotOlderThan) => Ok(WatchFrom::InitialEvents(
+            version.filter(|version| *version > 0),
+        )),
         (Some(false), VersionMatch::NotOlderThan) => Ok(match version {
             None | Some(0) => WatchFrom::After(server.inner.store.revision()),
             Some(version) => WatchFrom::After(version),
@@ -105,7 +110,10 @@ fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
 fn stream_response(body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response.extensions_mut().insert(Streaming);
     response
 }
@@ -167,8 +175,12 @@ impl Events {
             WatchEvent::Added(object) => ("ADDED", object),
             WatchEvent::Modified(object) => ("MODIFIED", object),
             WatchEvent::Deleted(object) => ("DELETED", object),
-            WatchEvent::Bookmark(revision) => return Ok(bookmark(&self.renderer.bookmark(revision, false))),
-            WatchEvent::InitialEventsEnd(revision) => return Ok(bookmark(&self.renderer.bookmark(revision, true))),
+            WatchEvent::Bookmark(revision) => {
+                return Ok(bookmark(&self.renderer.bookmark(revision, false)));
+            }
+            WatchEvent::InitialEventsEnd(revision) => {
+                return Ok(bookmark(&self.renderer.bookmark(revision, true)));
+            }
         };
         let json = self.renderer.event(&object, self.first)?;
         self.first = false;

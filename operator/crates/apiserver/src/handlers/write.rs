@@ -28,7 +28,8 @@ use crate::validation::{self, FieldError};
 const ATTEMPTS: usize = 32;
 /// How many generated names are tried.
 const GENERATED: usize = 8;
-const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
 
 /// Which part of an object a request may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +83,11 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     let now = meta::now();
     let mut object = proposal.object;
     check_type(def, &mut object)?;
-    check_place(call, &mut object)?;
+    check_place(call, &object)?;
     if !meta::text(&object, "resourceVersion").is_empty() {
-        return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".to_owned()));
+        return Err(ApiError::BadRequest(
+            "resourceVersion should not be set on objects to be created".to_owned(),
+        ));
     }
     let generated = meta::name(&object).is_empty();
     admit(call, &mut object, proposal.problems)?;
@@ -94,7 +97,8 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     {
         fields.remove("status");
     }
-    def.strategy.prepare_create(&mut object, &WriteContext { now: &now });
+    def.strategy
+        .prepare_create(&mut object, &WriteContext { now: &now });
     validate_new(def, &object)?;
     let attempts = if generated { GENERATED } else { 1 };
     for _ in 0..attempts {
@@ -103,7 +107,10 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
             done => return done,
         }
     }
-    Err(ApiError::AlreadyExists(Subject::resource(def, meta::name(&object))))
+    Err(ApiError::AlreadyExists(Subject::resource(
+        def,
+        meta::name(&object),
+    )))
 }
 
 async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
@@ -113,15 +120,34 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
     let exists = || ApiError::AlreadyExists(Subject::resource(def, name));
     for _ in 0..ATTEMPTS {
         let guards = match def.namespaced {
-            true => vec![namespace::guard(&call.server, &Subject::resource(def, name), &call.path.namespace).await?],
+            true => vec![
+                namespace::guard(
+                    &call.server,
+                    &Subject::resource(def, name),
+                    &call.path.namespace,
+                )
+                .await?,
+            ],
             false => Vec::new(),
         };
         if call.query.dry_run()? {
             let found = store.get(&key, Consistency::Latest).await?;
-            return if found.is_some() { Err(exists()) } else { Ok(Written::Dry(object.clone())) };
+            return if found.is_some() {
+                Err(exists())
+            } else {
+                Ok(Written::Dry(object.clone()))
+            };
         }
         let op = Op::Put(to_stored(def, object.clone()));
-        match store.commit(Write { key: key.clone(), expect: Expect::Absent, op, guards }).await {
+        match store
+            .commit(Write {
+                key: key.clone(),
+                expect: Expect::Absent,
+                op,
+                guards,
+            })
+            .await
+        {
             Ok(stored) => return Ok(Written::Stored(stored)),
             Err(WriteError::Conflict { .. }) => return Err(exists()),
             // The namespace changed: look at it again.
@@ -134,28 +160,51 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
 
 /// Changes an object. `change` makes the new object from the current one in its served form, and
 /// may be called several times.
-pub(crate) async fn rewrite<F>(call: &Call, key: &Key, part: Part, mut change: F) -> Result<Written, ApiError>
+pub(crate) async fn rewrite<F>(
+    call: &Call,
+    key: &Key,
+    part: Part,
+    mut change: F,
+) -> Result<Written, ApiError>
 where
     F: FnMut(&Value) -> Result<Proposal, ApiError>,
 {
     let (def, store) = (&*call.def, &call.server.inner.store);
     let not_found = || ApiError::NotFound(Subject::resource(def, &key.name));
-    let mut current = store.get(key, Consistency::Latest).await?.ok_or_else(not_found)?;
+    let mut current = store
+        .get(key, Consistency::Latest)
+        .await?
+        .ok_or_else(not_found)?;
     for _ in 0..ATTEMPTS {
         let old = served(def, &current.json)?;
         let proposal = change(&old)?;
-        let Some(new) = prepare(call, part, proposal, &old)? else { return Ok(Written::Stored(current)) };
+        let Some(new) = prepare(call, part, proposal, &old)? else {
+            return Ok(Written::Stored(current));
+        };
         if call.query.dry_run()? {
             return Ok(Written::Dry(new));
         }
         let released = meta::is_deleting(&new) && !is_held(def, &new);
         let stored = to_stored(def, new);
-        let op = if released { Op::Delete(Some(stored)) } else { Op::Put(stored) };
-        let write = Write { key: key.clone(), expect: Expect::Revision(current.revision), op, guards: Vec::new() };
+        let op = if released {
+            Op::Delete(Some(stored))
+        } else {
+            Op::Put(stored)
+        };
+        let write = Write {
+            key: key.clone(),
+            expect: Expect::Revision(current.revision),
+            op,
+            guards: Vec::new(),
+        };
         match store.commit(write).await {
             Ok(stored) => return Ok(Written::Stored(stored)),
-            Err(WriteError::Conflict { current: Some(newer) }) => current = newer,
-            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => return Err(not_found()),
+            Err(WriteError::Conflict {
+                current: Some(newer),
+            }) => current = newer,
+            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => {
+                return Err(not_found());
+            }
             Err(WriteError::Store(error)) => return Err(error.into()),
         }
     }
@@ -176,11 +225,16 @@ pub(crate) fn to_stored(def: &ResourceDef, object: Value) -> Value {
 }
 
 /// The object to store; `None` when it is the old one.
-fn prepare(call: &Call, part: Part, proposal: Proposal, old: &Value) -> Result<Option<Value>, ApiError> {
+fn prepare(
+    call: &Call,
+    part: Part,
+    proposal: Proposal,
+    old: &Value,
+) -> Result<Option<Value>, ApiError> {
     let def = &*call.def;
     let mut new = proposal.object;
     check_type(def, &mut new)?;
-    check_place(call, &mut new)?;
+    check_place(call, &new)?;
     check_identity(def, &new, old)?;
     admit(call, &mut new, proposal.problems)?;
     let mut new = match part {
@@ -200,7 +254,8 @@ fn main_update(def: &ResourceDef, mut new: Value, old: &Value) -> Result<Value, 
     if def.subresources.status {
         new = with_field_of(&new, old, "status");
     }
-    def.strategy.prepare_update(&mut new, old, &WriteContext { now: &meta::now() });
+    def.strategy
+        .prepare_update(&mut new, old, &WriteContext { now: &meta::now() });
     Ok(new)
 }
 
@@ -220,17 +275,28 @@ fn with_field_of(object: &Value, source: &Value, field: &str) -> Value {
 fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
     meta::fields(object)?;
     let Some(fields) = object.as_object_mut() else {
-        return Err(ApiError::BadRequest("the body must be a JSON object".to_owned()));
+        return Err(ApiError::BadRequest(
+            "the body must be a JSON object".to_owned(),
+        ));
     };
-    let wanted = [("kind", def.kind.to_string()), ("apiVersion", def.api_version())];
+    let wanted = [
+        ("kind", def.kind.to_string()),
+        ("apiVersion", def.api_version()),
+    ];
     for (field, wanted) in wanted {
-        let missing = fields.get(field).is_none_or(|found| found.is_null() || found == "");
+        let missing = fields
+            .get(field)
+            .is_none_or(|found| found.is_null() || found == "");
         if missing && !def.custom {
             fields.insert(field.to_owned(), Value::String(wanted));
         } else if missing {
-            return Err(ApiError::BadRequest(format!("Object '{field}' is missing: must be {wanted:?}")));
+            return Err(ApiError::BadRequest(format!(
+                "Object '{field}' is missing: must be {wanted:?}"
+            )));
         } else if let Some(found) = fields.get(field).filter(|found| **found != wanted) {
-            let found = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+            let found = found
+                .as_str()
+                .map_or_else(|| found.to_string(), str::to_owned);
             return Err(ApiError::BadRequest(format!(
                 "the {field} in the data ({found}) does not match the expected {field} ({wanted})"
             )));
@@ -240,7 +306,7 @@ fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
 }
 
 /// Name and namespace must be those of the path, where both say something.
-fn check_place(call: &Call, object: &mut Value) -> Result<(), ApiError> {
+pub(super) fn check_place(call: &Call, object: &Value) -> Result<(), ApiError> {
     let (namespace, name) = (meta::text(object, "namespace"), meta::name(object));
     let path = &call.path;
     if call.def.namespaced && !namespace.is_empty() && namespace != path.namespace {
@@ -263,13 +329,22 @@ fn check_identity(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), Api
     let name = meta::name(old);
     let (wanted, found) = (meta::text(new, "uid"), meta::text(old, "uid"));
     if !wanted.is_empty() && wanted != found {
-        let message = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+        let message = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+        );
         return Err(conflict(def, name, &message));
     }
-    let (wanted, found) = (meta::text(new, "resourceVersion"), meta::text(old, "resourceVersion"));
+    let (wanted, found) = (
+        meta::text(new, "resourceVersion"),
+        meta::text(old, "resourceVersion"),
+    );
     if !wanted.is_empty() && wanted != "0" && wanted != found {
         if wanted.parse::<u64>().is_err() {
-            let problem = FieldError::invalid("metadata.resourceVersion", wanted, "must be a resourceVersion that this server gave out");
+            let problem = FieldError::invalid(
+                "metadata.resourceVersion",
+                wanted,
+                "must be a resourceVersion that this server gave out",
+            );
             return Err(ApiError::invalid_field(def, name, problem));
         }
         return Err(conflict(def, name, MODIFIED));
@@ -287,13 +362,20 @@ fn admit(call: &Call, object: &mut Value, mut problems: Vec<String>) -> Result<(
     }
     def.schema.drop_nulls(object);
     let unknown = def.schema.prune(object);
-    problems.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    problems.extend(
+        unknown
+            .into_iter()
+            .map(|path| format!("unknown field \"{path}\"")),
+    );
     match call.query.field_validation()? {
         _ if problems.is_empty() => {}
         FieldValidation::Ignore => {}
         FieldValidation::Warn => call.warnings.lock().extend(problems),
         FieldValidation::Strict => {
-            return Err(ApiError::BadRequest(format!("strict decoding error: {}", problems.join(", "))));
+            return Err(ApiError::BadRequest(format!(
+                "strict decoding error: {}",
+                problems.join(", ")
+            )));
         }
     }
     def.schema.apply_defaults(object);
@@ -301,7 +383,8 @@ fn admit(call: &Call, object: &mut Value, mut problems: Vec<String>) -> Result<(
 }
 
 fn validate_new(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
-    let mut problems = validation::meta::validate_create(object, def.namespaced, def.strategy.name_rule());
+    let mut problems =
+        validation::meta::validate_create(object, def.namespaced, def.strategy.name_rule());
     problems.extend(validation::validate_object(&def.schema, object, None));
     if problems.is_empty() {
         problems = def.strategy.validate(object, None);
@@ -322,10 +405,16 @@ fn invalid(def: &ResourceDef, object: &Value, problems: Vec<FieldError>) -> Resu
     if problems.is_empty() {
         return Ok(());
     }
-    Err(ApiError::Invalid { subject: Subject::kind(def, meta::name(object)), problems })
+    Err(ApiError::Invalid {
+        subject: Subject::kind(def, meta::name(object)),
+        problems,
+    })
 }
 
 /// A conflict about one object.
 pub(crate) fn conflict(def: &ResourceDef, name: &str, message: &str) -> ApiError {
-    ApiError::Conflict { subject: Subject::resource(def, name), message: message.to_owned() }
+    ApiError::Conflict {
+        subject: Subject::resource(def, name),
+        message: message.to_owned(),
+    }
 }

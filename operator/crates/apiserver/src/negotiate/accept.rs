@@ -43,7 +43,13 @@ struct Clause<'a> {
 fn clause(text: &str) -> Clause<'_> {
     let mut parts = text.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let mut clause = Clause { media, group: "", version: "", kind: "", quality: 1.0 };
+    let mut clause = Clause {
+        media,
+        group: "",
+        version: "",
+        kind: "",
+        quality: 1.0,
+    };
     for (name, value) in parts.filter_map(|part| part.split_once('=')) {
         let value = value.trim().trim_matches('"');
         match name.trim() {
@@ -76,7 +82,9 @@ fn form(clause: &Clause<'_>) -> Option<Form> {
 /// The best form that is served, by quality and then by order; `None` if there is none. No header
 /// means JSON.
 pub(crate) fn negotiate(accept: Option<&str>) -> Option<Form> {
-    let Some(accept) = accept.filter(|text| !text.trim().is_empty()) else { return Some(Form::default()) };
+    let Some(accept) = accept.filter(|text| !text.trim().is_empty()) else {
+        return Some(Form::default());
+    };
     let mut best: Option<(f32, Form)> = None;
     for clause in accept.split(',').map(clause) {
         let Some(form) = form(&clause) else { continue };
@@ -93,20 +101,56 @@ mod tests {
 
     #[test]
     fn forms() {
-        let json = |view| Some(Form { format: Format::Json, view });
+        let json = |view| {
+            Some(Form {
+                format: Format::Json,
+                view,
+            })
+        };
         let cases = [
             (None, json(View::Full)),
             (Some(""), json(View::Full)),
             (Some("*/*"), json(View::Full)),
             (Some("application/json, */*"), json(View::Full)),
-            (Some("application/vnd.kubernetes.protobuf,application/json"), json(View::Full)),
-            (Some("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"), json(View::Table)),
-            (Some("application/json;g=meta.k8s.io;v=v1;as=Table"), json(View::Table)),
-            (Some("application/json; v=v1; as=Table; g=meta.k8s.io; charset=utf-8"), json(View::Table)),
-            (Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"), json(View::MetadataList)),
-            (Some("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"), json(View::Metadata)),
-            (Some("application/json;as=Nothing;v=v1;g=meta.k8s.io,application/json"), json(View::Full)),
-            (Some("application/json;q=0.5,application/yaml"), Some(Form { format: Format::Yaml, view: View::Full })),
+            (
+                Some("application/vnd.kubernetes.protobuf,application/json"),
+                json(View::Full),
+            ),
+            (
+                Some(
+                    "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+                ),
+                json(View::Table),
+            ),
+            (
+                Some("application/json;g=meta.k8s.io;v=v1;as=Table"),
+                json(View::Table),
+            ),
+            (
+                Some("application/json; v=v1; as=Table; g=meta.k8s.io; charset=utf-8"),
+                json(View::Table),
+            ),
+            (
+                Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+                json(View::MetadataList),
+            ),
+            (
+                Some(
+                    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+                ),
+                json(View::Metadata),
+            ),
+            (
+                Some("application/json;as=Nothing;v=v1;g=meta.k8s.io,application/json"),
+                json(View::Full),
+            ),
+            (
+                Some("application/json;q=0.5,application/yaml"),
+                Some(Form {
+                    format: Format::Yaml,
+                    view: View::Full,
+                }),
+            ),
             (Some("application/json;q=0"), None),
             (Some("text/html"), None),
             (Some("application/vnd.kubernetes.protobuf"), None),

@@ -18,7 +18,11 @@ use crate::status_error::ApiError;
 /// `NotAcceptable` when none of what it accepts is served.
 pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     // Several headers of one name are one list.
-    let values: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<&str> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     let joined = values.join(",");
     accept::negotiate(Some(&joined))
         .ok_or_else(|| ApiError::NotAcceptable("application/json, application/yaml".to_owned()))
@@ -43,6 +47,8 @@ pub(crate) fn json_bytes(code: StatusCode, body: impl Into<axum::body::Body>) ->
 fn typed(code: StatusCode, media: &'static str, body: impl Into<axum::body::Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = code;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }

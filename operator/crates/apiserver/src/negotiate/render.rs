@@ -38,7 +38,9 @@ impl Include {
             "" | "Metadata" => Ok(Self::Metadata),
             "None" => Ok(Self::None),
             "Object" => Ok(Self::Object),
-            other => Err(ApiError::BadRequest(format!("unrecognized includeObject value: {other}: must be None, Metadata or Object"))),
+            other => Err(ApiError::BadRequest(format!(
+                "unrecognized includeObject value: {other}: must be None, Metadata or Object"
+            ))),
         }
     }
 }
@@ -120,22 +122,40 @@ impl Renderer {
     }
 
     fn table(&self, metadata: &Value, rows: Vec<Value>, columns: bool) -> Value {
-        let definitions = if columns { columns::definitions(&self.def) } else { Value::Array(Vec::new()) };
+        let definitions = if columns {
+            columns::definitions(&self.def)
+        } else {
+            Value::Array(Vec::new())
+        };
         json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": definitions, "rows": rows})
     }
 
     /// An answer with a list.
-    pub(crate) fn list(&self, objects: &[Arc<Object>], position: &ListPosition) -> Result<Response, ApiError> {
+    pub(crate) fn list(
+        &self,
+        objects: &[Arc<Object>],
+        position: &ListPosition,
+    ) -> Result<Response, ApiError> {
         if self.verbatim() && self.form.format == Format::Json {
-            return Ok(json_bytes(StatusCode::OK, self.list_bytes(objects, position)));
+            return Ok(json_bytes(
+                StatusCode::OK,
+                self.list_bytes(objects, position),
+            ));
         }
-        let items = objects.iter().map(|object| self.served(&object.json)).collect::<Result<Vec<_>, _>>()?;
+        let items = objects
+            .iter()
+            .map(|object| self.served(&object.json))
+            .collect::<Result<Vec<_>, _>>()?;
         let metadata = position.metadata();
         let value = match self.form.view {
             View::Full => {
                 json!({"kind": &*self.def.list_kind, "apiVersion": self.def.api_version(), "metadata": metadata, "items": items})
             }
-            View::Table => self.table(&metadata, items.into_iter().map(|item| self.row(item)).collect(), true),
+            View::Table => self.table(
+                &metadata,
+                items.into_iter().map(|item| self.row(item)).collect(),
+                true,
+            ),
             View::Metadata | View::MetadataList => {
                 let items: Vec<Value> = items.iter().map(partial).collect();
                 json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
@@ -146,7 +166,10 @@ impl Renderer {
 
     fn list_bytes(&self, objects: &[Arc<Object>], position: &ListPosition) -> Vec<u8> {
         let (kind, version) = (json!(&*self.def.list_kind), json!(self.def.api_version()));
-        let head = format!("{{\"kind\":{kind},\"apiVersion\":{version},\"metadata\":{},\"items\":[", position.metadata());
+        let head = format!(
+            "{{\"kind\":{kind},\"apiVersion\":{version},\"metadata\":{},\"items\":[",
+            position.metadata()
+        );
         let size: usize = objects.iter().map(|object| object.json.len() + 1).sum();
         let mut out = Vec::with_capacity(head.len() + size + 2);
         out.extend_from_slice(head.as_bytes());
@@ -165,17 +188,23 @@ impl Renderer {
         if self.verbatim() {
             return Ok(object.json.clone());
         }
-        Ok(self.one(self.served(&object.json)?, first).to_string().into())
+        Ok(self
+            .one(self.served(&object.json)?, first)
+            .to_string()
+            .into())
     }
 
     /// The `object` of a bookmark.
     pub(crate) fn bookmark(&self, revision: u64, end_of_initial_events: bool) -> Value {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata =
+            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
         if end_of_initial_events {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         match self.form.view {
-            View::Full => json!({"kind": &*self.def.kind, "apiVersion": self.def.api_version(), "metadata": metadata}),
+            View::Full => {
+                json!({"kind": &*self.def.kind, "apiVersion": self.def.api_version(), "metadata": metadata})
+            }
             View::Metadata | View::MetadataList => {
                 json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
             }

@@ -7,7 +7,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 
 use super::{
-    Backing, Cell, CustomStrategy, PrinterColumn, ResourceDef, ScalePaths, Strategy, Subresources, Verb, storage_name,
+    Backing, Cell, CustomStrategy, PrinterColumn, ResourceDef, ScalePaths, Strategy, Subresources,
+    Verb, storage_name,
 };
 use crate::columns::{JsonPath, JsonPathError};
 use crate::schema::Schema;
@@ -19,7 +20,9 @@ pub enum CrdError {
     #[error("CustomResourceDefinition {0} serves no version")]
     NoVersion(String),
     /// A version has no schema.
-    #[error("CustomResourceDefinition {crd}, version {version}: schema.openAPIV3Schema is required")]
+    #[error(
+        "CustomResourceDefinition {crd}, version {version}: schema.openAPIV3Schema is required"
+    )]
     NoSchema {
         /// Name of the definition.
         crd: String,
@@ -37,7 +40,9 @@ pub enum CrdError {
         message: String,
     },
     /// A printer column's path cannot be read.
-    #[error("CustomResourceDefinition {crd}, version {version}: additionalPrinterColumns: {source}")]
+    #[error(
+        "CustomResourceDefinition {crd}, version {version}: additionalPrinterColumns: {source}"
+    )]
     Column {
         /// Name of the definition.
         crd: String,
@@ -52,7 +57,10 @@ pub enum CrdError {
 ///
 /// # Errors
 /// When the definition has no served version or a schema that cannot be compiled.
-pub fn from_crd(crd: &CustomResourceDefinition, strategy: CustomStrategy) -> Result<Vec<ResourceDef>, CrdError> {
+pub fn from_crd(
+    crd: &CustomResourceDefinition,
+    strategy: CustomStrategy,
+) -> Result<Vec<ResourceDef>, CrdError> {
     let name = crd.metadata.name.clone().unwrap_or_default();
     let strategy: Arc<dyn Strategy> = Arc::new(strategy);
     let rows = crd
@@ -62,7 +70,11 @@ pub fn from_crd(crd: &CustomResourceDefinition, strategy: CustomStrategy) -> Res
         .filter(|version| version.served)
         .map(|version| row(crd, &name, version, &strategy))
         .collect::<Result<Vec<_>, _>>()?;
-    if rows.is_empty() { Err(CrdError::NoVersion(name)) } else { Ok(rows) }
+    if rows.is_empty() {
+        Err(CrdError::NoVersion(name))
+    } else {
+        Ok(rows)
+    }
 }
 
 fn row(
@@ -78,9 +90,17 @@ fn row(
         group: crd.spec.group.as_str().into(),
         version: version.name.as_str().into(),
         plural: names.plural.as_str().into(),
-        singular: names.singular.clone().unwrap_or_else(|| names.kind.to_lowercase()).into(),
+        singular: names
+            .singular
+            .clone()
+            .unwrap_or_else(|| names.kind.to_lowercase())
+            .into(),
         kind: names.kind.as_str().into(),
-        list_kind: names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind)).into(),
+        list_kind: names
+            .list_kind
+            .clone()
+            .unwrap_or_else(|| format!("{}List", names.kind))
+            .into(),
         short_names: names.short_names.clone().unwrap_or_default(),
         categories: names.categories.clone().unwrap_or_default(),
         namespaced: crd.spec.scope == "Namespaced",
@@ -103,17 +123,30 @@ fn row(
 
 fn schema(crd: &str, version: &CustomResourceDefinitionVersion) -> Result<Schema, CrdError> {
     let (crd, version_name) = (crd.to_owned(), version.name.clone());
-    let Some(props) = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()) else {
-        return Err(CrdError::NoSchema { crd, version: version_name });
+    let Some(props) = version
+        .schema
+        .as_ref()
+        .and_then(|schema| schema.open_api_v3_schema.as_ref())
+    else {
+        return Err(CrdError::NoSchema {
+            crd,
+            version: version_name,
+        });
     };
     let parsed = serde_json::to_value(props).map_err(|error| error.to_string());
     parsed
         .and_then(|value| Schema::custom_resource(&value).map_err(|error| error.to_string()))
-        .map_err(|message| CrdError::Schema { crd, version: version_name, message })
+        .map_err(|message| CrdError::Schema {
+            crd,
+            version: version_name,
+            message,
+        })
 }
 
 fn subresources(declared: Option<&CustomResourceSubresources>) -> Subresources {
-    let Some(declared) = declared else { return Subresources::default() };
+    let Some(declared) = declared else {
+        return Subresources::default();
+    };
     Subresources {
         status: declared.status.is_some(),
         scale: declared.scale.as_ref().map(|scale| ScalePaths {
@@ -143,5 +176,7 @@ fn columns(version: &CustomResourceDefinitionVersion) -> Result<Vec<PrinterColum
 
 fn selectable_fields(version: &CustomResourceDefinitionVersion) -> Vec<String> {
     let declared = version.selectable_fields.iter().flatten();
-    declared.map(|field| field.json_path.trim_start_matches('.').to_owned()).collect()
+    declared
+        .map(|field| field.json_path.trim_start_matches('.').to_owned())
+        .collect()
 }

@@ -213,17 +213,29 @@ impl std::fmt::Debug for ResourceDef {
 
 /// `v1` or `group/version`.
 pub fn api_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
 }
 
 /// `name` or `name.group`.
 pub fn qualified(name: &str, group: &str) -> String {
-    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
+    if group.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}.{group}")
+    }
 }
 
 /// Collection of a resource in the store.
 pub fn storage_name(group: &str, plural: &str) -> Arc<str> {
-    if group.is_empty() { plural.into() } else { format!("{group}/{plural}").into() }
+    if group.is_empty() {
+        plural.into()
+    } else {
+        format!("{group}/{plural}").into()
+    }
 }
 
 /// A consistent state of the table.
@@ -256,13 +268,21 @@ impl Snapshot {
     }
 
     /// Rows of one group and version, in discovery order.
-    pub fn of_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<ResourceDef>> {
-        self.resources.iter().filter(move |def| &*def.group == group && &*def.version == version)
+    pub fn of_version<'a>(
+        &'a self,
+        group: &'a str,
+        version: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<ResourceDef>> {
+        self.resources
+            .iter()
+            .filter(move |def| &*def.group == group && &*def.version == version)
     }
 
     /// One row per stored collection, for work that goes over everything stored.
     pub fn stored(&self) -> impl Iterator<Item = &Arc<ResourceDef>> {
-        self.resources.iter().filter(|def| def.backing == Backing::Stored && def.conversion.is_none())
+        self.resources
+            .iter()
+            .filter(|def| def.backing == Backing::Stored && def.conversion.is_none())
     }
 }
 
@@ -309,9 +329,18 @@ impl Registry {
         let index = resources
             .iter()
             .enumerate()
-            .map(|(at, def)| ((def.group.clone(), def.version.clone(), def.plural.clone()), at))
+            .map(|(at, def)| {
+                (
+                    (def.group.clone(), def.version.clone(), def.plural.clone()),
+                    at,
+                )
+            })
             .collect();
-        *current = Arc::new(Snapshot { generation: current.generation + 1, resources, index });
+        *current = Arc::new(Snapshot {
+            generation: current.generation + 1,
+            resources,
+            index,
+        });
     }
 }
 

@@ -6,7 +6,9 @@ use store::Key;
 
 /// Why a selector does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid selector: '{0}'; can't understand '{1}': expected field=value, field==value or field!=value")]
+#[error(
+    "invalid selector: '{0}'; can't understand '{1}': expected field=value, field==value or field!=value"
+)]
 pub(crate) struct FieldSelectorError(String, String);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +39,11 @@ impl FieldSelector {
                 _ => (true, rest.strip_prefix('=').ok_or_else(|| error(term))?),
             };
             let value = unescape(value).ok_or_else(|| error(term))?;
-            requirements.push(Requirement { field: field.trim().to_owned(), equal, value });
+            requirements.push(Requirement {
+                field: field.trim().to_owned(),
+                equal,
+                value,
+            });
         }
         Ok(Self { requirements })
     }
@@ -49,24 +55,27 @@ impl FieldSelector {
 
     /// The fields it looks at.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.requirements.iter().map(|requirement| requirement.field.as_str())
-    }
-
-    /// The value that a field must have, where only one is possible.
-    pub(crate) fn equal_to(&self, field: &str) -> Option<&str> {
-        let found = self.requirements.iter().find(|requirement| requirement.equal && requirement.field == field);
-        found.map(|requirement| requirement.value.as_str())
+        self.requirements
+            .iter()
+            .map(|requirement| requirement.field.as_str())
     }
 
     /// Is this object selected? `load` is called when more than its key has to be known.
     pub(crate) fn matches(&self, key: &Key, load: impl FnOnce() -> Value) -> bool {
-        let (by_key, by_content): (Vec<_>, Vec<_>) = self.requirements.iter().partition(|r| key_field(key, &r.field).is_some());
-        let key_matches = by_key.iter().all(|r| key_field(key, &r.field).is_some_and(|found| (found == r.value) == r.equal));
+        let (by_key, by_content): (Vec<_>, Vec<_>) = self
+            .requirements
+            .iter()
+            .partition(|r| key_field(key, &r.field).is_some());
+        let key_matches = by_key
+            .iter()
+            .all(|r| key_field(key, &r.field).is_some_and(|found| (found == r.value) == r.equal));
         if !key_matches || by_content.is_empty() {
             return key_matches;
         }
         let object = load();
-        by_content.iter().all(|r| (text_of(&object, &r.field) == r.value) == r.equal)
+        by_content
+            .iter()
+            .all(|r| (text_of(&object, &r.field) == r.value) == r.equal)
     }
 }
 
@@ -80,7 +89,9 @@ fn key_field<'a>(key: &'a Key, field: &str) -> Option<&'a str> {
 
 /// The text of a field; what is missing is empty.
 fn text_of(object: &Value, path: &str) -> String {
-    let found = path.split('.').try_fold(object, |value, segment| value.get(segment));
+    let found = path
+        .split('.')
+        .try_fold(object, |value, segment| value.get(segment));
     match found {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => String::new(),
@@ -128,7 +139,11 @@ mod tests {
 
     #[test]
     fn matching() {
-        let key = Key { resource: "events".into(), namespace: "shop".into(), name: "web.1".into() };
+        let key = Key {
+            resource: "events".into(),
+            namespace: "shop".into(),
+            name: "web.1".into(),
+        };
         let object = json!({"involvedObject": {"name": "web", "kind": "X,Y"}, "count": 3});
         let cases = [
             ("", true),
@@ -143,7 +158,11 @@ mod tests {
         ];
         for (text, expected) in cases {
             let selector = FieldSelector::parse(text).unwrap();
-            assert_eq!(selector.matches(&key, || object.clone()), expected, "{text}");
+            assert_eq!(
+                selector.matches(&key, || object.clone()),
+                expected,
+                "{text}"
+            );
         }
         let by_name = FieldSelector::parse("metadata.name=x").unwrap();
         assert!(!by_name.matches(&key, || panic!("the key is enough")));

@@ -32,16 +32,26 @@ impl LabelSelector {
     /// What was found where something else belongs.
     pub(crate) fn parse(text: &str) -> Result<Self, LabelSelectorError> {
         if text.len() > MAX_LENGTH {
-            return Err(LabelSelectorError(format!("selector is longer than {MAX_LENGTH} bytes")));
+            return Err(LabelSelectorError(format!(
+                "selector is longer than {MAX_LENGTH} bytes"
+            )));
         }
-        let mut parser = Parser { tokens: tokens(text), at: 0 };
+        let mut parser = Parser {
+            tokens: tokens(text),
+            at: 0,
+        };
         let mut requirements = Vec::new();
         while parser.peek().is_some() {
             requirements.push(parser.requirement()?);
             match parser.next() {
                 None => break,
                 Some(Token::Mark(",")) if parser.peek().is_some() => {}
-                other => return Err(unexpected(other.as_ref(), "',' and another requirement, or the end")),
+                other => {
+                    return Err(unexpected(
+                        other.as_ref(),
+                        "',' and another requirement, or the end",
+                    ));
+                }
             }
         }
         Ok(Self { requirements })
@@ -88,7 +98,9 @@ fn tokens(text: &str) -> Vec<Token> {
                 mark.len()
             }
             None => {
-                let end = rest.find(|c: char| c.is_whitespace() || "=!,()><".contains(c)).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| c.is_whitespace() || "=!,()><".contains(c))
+                    .unwrap_or(rest.len());
                 tokens.push(Token::Word(rest[..end].to_owned()));
                 end
             }
@@ -194,24 +206,33 @@ impl Parser {
 }
 
 fn number(text: &str) -> Result<i64, LabelSelectorError> {
-    let message = || LabelSelectorError(format!("'{text}': for 'Gt', 'Lt' operators, the value must be an integer"));
+    let message = || {
+        LabelSelectorError(format!(
+            "'{text}': for 'Gt', 'Lt' operators, the value must be an integer"
+        ))
+    };
     text.parse().map_err(|_| message())
 }
 
 fn checked_key(key: String) -> Result<String, LabelSelectorError> {
     let (prefix, name) = key.rsplit_once('/').unwrap_or(("", &key));
-    let prefix_is_good = !key.contains('/') || !prefix.is_empty() && prefix.len() <= 253 && !prefix.contains('/');
+    let prefix_is_good =
+        !key.contains('/') || !prefix.is_empty() && prefix.len() <= 253 && !prefix.contains('/');
     if prefix_is_good && !name.is_empty() && is_name(name) {
         return Ok(key);
     }
-    Err(LabelSelectorError(format!("'{key}' is not a label key: an optional DNS prefix and '/', then at most 63 letters, digits, '-', '_' or '.'")))
+    Err(LabelSelectorError(format!(
+        "'{key}' is not a label key: an optional DNS prefix and '/', then at most 63 letters, digits, '-', '_' or '.'"
+    )))
 }
 
 fn checked_value(value: String) -> Result<String, LabelSelectorError> {
     if value.is_empty() || is_name(&value) {
         return Ok(value);
     }
-    Err(LabelSelectorError(format!("'{value}' is not a label value: at most 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends")))
+    Err(LabelSelectorError(format!(
+        "'{value}' is not a label value: at most 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends"
+    )))
 }
 
 fn is_name(text: &str) -> bool {
@@ -227,7 +248,9 @@ mod tests {
 
     fn labels(text: &str) -> BTreeMap<String, String> {
         let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
-        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        pairs
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
     }
 
     #[test]
@@ -260,13 +283,33 @@ mod tests {
         ];
         for (selector, set, expected) in cases {
             let parsed = LabelSelector::parse(selector).unwrap();
-            assert_eq!(parsed.matches(&labels(set)), expected, "{selector} on {set}");
+            assert_eq!(
+                parsed.matches(&labels(set)),
+                expected,
+                "{selector} on {set}"
+            );
         }
     }
 
     #[test]
     fn refused() {
-        for text in ["a b", "=1", "a in 1", "a in (1", "a,", ",a", "a=1,,b", "a>x", "a=b=c", "a=-", "/a", "!!a", "a in (1 2)", "a=(", "ä=1"] {
+        for text in [
+            "a b",
+            "=1",
+            "a in 1",
+            "a in (1",
+            "a,",
+            ",a",
+            "a=1,,b",
+            "a>x",
+            "a=b=c",
+            "a=-",
+            "/a",
+            "!!a",
+            "a in (1 2)",
+            "a=(",
+            "ä=1",
+        ] {
             assert!(LabelSelector::parse(text).is_err(), "{text}");
         }
     }

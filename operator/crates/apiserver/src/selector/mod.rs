@@ -26,21 +26,20 @@ impl Selection {
     /// # Errors
     /// `BadRequest` for what does not parse, and for fields that are not selectable.
     pub(crate) fn parse(def: &ResourceDef, labels: &str, fields: &str) -> Result<Self, ApiError> {
-        let labels = LabelSelector::parse(labels)
-            .map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))?;
-        let fields = FieldSelector::parse(fields).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let labels = LabelSelector::parse(labels).map_err(|error| {
+            ApiError::BadRequest(format!("unable to parse requirement: {error}"))
+        })?;
+        let fields = FieldSelector::parse(fields)
+            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
         for name in fields.names() {
             let known = name == "metadata.name" || name == "metadata.namespace";
             if !known && !def.selectable_fields.iter().any(|field| field == name) {
-                return Err(ApiError::BadRequest(format!("field label not supported: {name}")));
+                return Err(ApiError::BadRequest(format!(
+                    "field label not supported: {name}"
+                )));
             }
         }
         Ok(Self { labels, fields })
-    }
-
-    /// The name, where the selection is of one object: such a list is a read of one key.
-    pub(crate) fn single_name(&self) -> Option<&str> {
-        self.fields.equal_to("metadata.name")
     }
 
     /// The filter for the store; `None` selects everything.

@@ -58,7 +58,12 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let (acceptor, app, watcher, closing) = (acceptor.clone(), app.clone(), shutdown.watcher(), closing.clone());
+        let (acceptor, app, watcher, closing) = (
+            acceptor.clone(),
+            app.clone(),
+            shutdown.watcher(),
+            closing.clone(),
+        );
         tokio::spawn(async move {
             tokio::select! {
                 () = connection(stream, acceptor, app, watcher) => {}
@@ -69,7 +74,10 @@ pub(super) async fn serve(
     }
     drop(listener);
     server.end_watches();
-    if tokio::time::timeout(DRAIN, shutdown.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN, shutdown.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("some requests did not finish in time and are cut off");
     }
     closing.cancel();
@@ -89,7 +97,12 @@ async fn connection(
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
-    let user = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(user_of_certificate);
+    let user = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .and_then(user_of_certificate);
     let service = ServiceBuilder::new()
         .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
             if let Some(user) = &user {
@@ -99,9 +112,17 @@ async fn connection(
         })
         .service(app);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).max_concurrent_streams(250);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .max_concurrent_streams(250);
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(error, "connection ended");
     }

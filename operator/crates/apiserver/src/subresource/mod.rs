@@ -15,7 +15,9 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
     let declared = &call.def.subresources;
     match name {
         "status" if declared.status => part(call, method, Part::Status).await,
-        "finalize" if declared.finalize && method == Method::PUT => handlers::update(call, Part::Finalize).await,
+        "finalize" if declared.finalize && method == Method::PUT => {
+            handlers::update(call, Part::Finalize).await
+        }
         "scale" => match &declared.scale {
             Some(paths) => scale::answer(call, method, paths).await,
             None => Err(ApiError::NoSuchPath),

@@ -17,7 +17,10 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
     match *method {
         Method::GET => {
             let store = &call.server.inner.store;
-            let object = store.get(&call.key(), Consistency::Latest).await?.ok_or_else(|| call.not_found())?;
+            let object = store
+                .get(&call.key(), Consistency::Latest)
+                .await?
+                .ok_or_else(|| call.not_found())?;
             reply(call, &scale_of(&served(&call.def, &object.json)?, paths))
         }
         Method::PUT => {
@@ -27,17 +30,25 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
         Method::PATCH => {
             let format = PatchFormat::of(call)?;
             if format == PatchFormat::Apply {
-                let message = "server-side apply of scale is not supported: use application/merge-patch+json";
+                let message =
+                    "server-side apply of scale is not supported: use application/merge-patch+json";
                 return Err(ApiError::UnsupportedMediaType(message.to_owned()));
             }
             let patch = decode::json_body(&call.body)?;
-            change(call, paths, |scale| patched(&call.def, format, scale, &patch)).await
+            change(call, paths, |scale| {
+                patched(&call.def, format, scale, &patch)
+            })
+            .await
         }
         _ => Err(ApiError::MethodNotAllowed),
     }
 }
 
-async fn change(call: &Call, paths: &ScalePaths, edit: impl Fn(&Value) -> Result<Value, ApiError>) -> Reply {
+async fn change(
+    call: &Call,
+    paths: &ScalePaths,
+    edit: impl Fn(&Value) -> Result<Value, ApiError>,
+) -> Reply {
     let apply = |current: &Value| {
         let mut scale = edit(&scale_of(current, paths))?;
         let mut object = current.clone();
@@ -47,8 +58,15 @@ async fn change(call: &Call, paths: &ScalePaths, edit: impl Fn(&Value) -> Result
                 meta::fields(&mut object)?.insert(field.to_owned(), value.clone());
             }
         }
-        set(&mut object, &paths.spec_replicas, json!(replicas(call, &scale)?))?;
-        Ok(Proposal { object, problems: Vec::new() })
+        set(
+            &mut object,
+            &paths.spec_replicas,
+            json!(replicas(call, &scale)?),
+        )?;
+        Ok(Proposal {
+            object,
+            problems: Vec::new(),
+        })
     };
     let written = rewrite(call, &call.key(), Part::Main, apply).await?;
     reply(call, &scale_of(&written.object(&call.def)?, paths))
@@ -56,26 +74,49 @@ async fn change(call: &Call, paths: &ScalePaths, edit: impl Fn(&Value) -> Result
 
 /// The wanted number; nothing means none.
 fn replicas(call: &Call, scale: &Value) -> Result<i64, ApiError> {
-    let found = scale.get("spec").and_then(|spec| spec.get("replicas")).filter(|value| !value.is_null());
+    let found = scale
+        .get("spec")
+        .and_then(|spec| spec.get("replicas"))
+        .filter(|value| !value.is_null());
     let number = found.map_or(Some(0), Value::as_i64);
-    number.filter(|number| (0..=i64::from(i32::MAX)).contains(number)).ok_or_else(|| ApiError::Invalid {
-        subject: Subject { group: "autoscaling".to_owned(), resource: "Scale".to_owned(), name: call.path.name.clone() },
-        problems: vec![FieldError::invalid(
-            "spec.replicas",
-            found.cloned().unwrap_or_default(),
-            "must be an integer greater than or equal to 0",
-        )],
-    })
+    number
+        .filter(|number| (0..=i64::from(i32::MAX)).contains(number))
+        .ok_or_else(|| ApiError::Invalid {
+            subject: Subject {
+                group: "autoscaling".to_owned(),
+                resource: "Scale".to_owned(),
+                name: call.path.name.clone(),
+            },
+            problems: vec![FieldError::invalid(
+                "spec.replicas",
+                found.cloned().unwrap_or_default(),
+                "must be an integer greater than or equal to 0",
+            )],
+        })
 }
 
 fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
-    let metadata: Map<String, Value> = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
-        .into_iter()
-        .filter_map(|field| Some((field.to_owned(), object["metadata"].get(field)?.clone())))
-        .collect();
-    let number = |path: &str| get(object, path).and_then(Value::as_i64).unwrap_or_default();
+    let metadata: Map<String, Value> = [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ]
+    .into_iter()
+    .filter_map(|field| Some((field.to_owned(), object["metadata"].get(field)?.clone())))
+    .collect();
+    let number = |path: &str| {
+        get(object, path)
+            .and_then(Value::as_i64)
+            .unwrap_or_default()
+    };
     let mut status = json!({"replicas": number(&paths.status_replicas)});
-    if let Some(selector) = paths.label_selector.as_deref().and_then(|path| get(object, path)) {
+    if let Some(selector) = paths
+        .label_selector
+        .as_deref()
+        .and_then(|path| get(object, path))
+    {
         status["selector"] = selector.clone();
     }
     json!({
@@ -88,18 +129,35 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
 }
 
 fn get<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').filter(|segment| !segment.is_empty()).try_fold(object, |value, segment| value.get(segment))
+    path.split('.')
+        .filter(|segment| !segment.is_empty())
+        .try_fold(object, |value, segment| value.get(segment))
 }
 
 fn set(object: &mut Value, path: &str, value: Value) -> Result<(), ApiError> {
-    let segments: Vec<&str> = path.split('.').filter(|segment| !segment.is_empty()).collect();
-    let Some((last, parents)) = segments.split_last() else { return Ok(()) };
-    let wrong = || ApiError::BadRequest(format!("{path} cannot be set: what is above it is not an object"));
+    let segments: Vec<&str> = path
+        .split('.')
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    let Some((last, parents)) = segments.split_last() else {
+        return Ok(());
+    };
+    let wrong = || {
+        ApiError::BadRequest(format!(
+            "{path} cannot be set: what is above it is not an object"
+        ))
+    };
     let mut at = object;
     for segment in parents {
-        at = at.as_object_mut().ok_or_else(wrong)?.entry(*segment).or_insert_with(|| json!({}));
+        at = at
+            .as_object_mut()
+            .ok_or_else(wrong)?
+            .entry(*segment)
+            .or_insert_with(|| json!({}));
     }
-    at.as_object_mut().ok_or_else(wrong)?.insert((*last).to_owned(), value);
+    at.as_object_mut()
+        .ok_or_else(wrong)?
+        .insert((*last).to_owned(), value);
     Ok(())
 }
 

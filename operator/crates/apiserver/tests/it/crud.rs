@@ -1,0 +1,533 @@
+//! One object: create, read, replace, patch, delete.
+
+use serde_json::json;
+
+use crate::support::{DEPLOYMENTS, WIDGETS, api, version, widget};
+
+fn at(name: &str) -> String {
+    format!("{WIDGETS}/{name}")
+}
+
+#[tokio::test]
+async fn an_object_lives() {
+    let api = api().await;
+    let made = api.post(WIDGETS, &widget("a")).await.is(201);
+    assert_eq!(made["spec"], json!({"color": "red", "replicas": 1}));
+    assert_eq!(made["metadata"]["generation"], 1);
+    assert_eq!(made["metadata"]["namespace"], "default");
+    assert!(made["metadata"]["uid"].as_str().unwrap().len() == 36);
+    assert!(made.get("status").is_none());
+    assert_eq!(api.get(&at("a")).await.is(200), made);
+
+    let mut next = made.clone();
+    next["spec"]["replicas"] = json!(3);
+    next["status"] = json!({"seen": "ignored here"});
+    let updated = api.put(&at("a"), &next).await.is(200);
+    assert_eq!(updated["metadata"]["generation"], 2);
+    assert!(updated.get("status").is_none() && version(&updated) > version(&made));
+    assert_eq!(updated["metadata"]["uid"], made["metadata"]["uid"]);
+
+    // The same again is no change, and an old version is refused.
+    assert_eq!(api.put(&at("a"), &updated).await.is(200), updated);
+    api.put(&at("a"), &next)
+        .await
+        .fails(409, "please apply your changes to the latest version");
+
+    let gone = api.delete(&at("a")).await.is(200);
+    assert_eq!(
+        (&gone["kind"], &gone["status"]),
+        (&json!("Status"), &json!("Success"))
+    );
+    assert_eq!(gone["details"]["uid"], made["metadata"]["uid"]);
+    api.get(&at("a"))
+        .await
+        .fails(404, "widgets.test.example \"a\" not found");
+    api.delete(&at("a"))
+        .await
+        .fails(404, "widgets.test.example \"a\" not found");
+}
+
+#[tokio::test]
+async fn bad_objects_are_refused_by_field() {
+    let api = api().await;
+    let with = |field: &str, value: serde_json::Value| {
+        let mut object = widget("a");
+        *object.pointer_mut(field).unwrap() = value;
+        object
+    };
+    for (object, code, text) in [
+        (
+            with("/spec/color", json!(5)),
+            422,
+            "spec.color: Invalid value: ",
+        ),
+        (
+            with("/spec/color", json!("much too long")),
+            422,
+            "spec.color: Too long",
+        ),
+        (with("/spec", json!({})), 422, "spec.color: Required value"),
+        (
+            with("/metadata/name", json!("A_b")),
+            422,
+            "metadata.name: Invalid value: \"A_b\"",
+        ),
+        (
+            with("/metadata", json!({})),
+            422,
+            "name or generateName is required",
+        ),
+        (
+            with("/metadata", json!({"name": "a", "namespace": "b"})),
+            400,
+            "does not match the namespace",
+        ),
+        (
+            with("/metadata", json!({"name": "a", "resourceVersion": "1"})),
+            400,
+            "resourceVersion should not be set",
+        ),
+        (
+            with("/metadata", json!("a")),
+            400,
+            "metadata must be a JSON object",
+        ),
+        (
+            with("/metadata", json!({"name": "a", "labels": {"a": 1}})),
+            422,
+            "metadata.labels",
+        ),
+        (
+            with("/kind", json!("Gadget")),
+            400,
+            "expected kind (Widget)",
+        ),
+        (with("/kind", json!(null)), 400, "'kind' is missing"),
+        (
+            with("/apiVersion", json!("test.example/v2")),
+            400,
+            "expected apiVersion (test.example/v1)",
+        ),
+        (
+            with("/spec/color", json!("a\u{0}")),
+            422,
+            "spec.color: Invalid value",
+        ),
+        (json!([]), 400, "must be a JSON object"),
+    ] {
+        api.post(WIDGETS, &object).await.fails(code, text);
+    }
+    api.with("POST", WIDGETS, "application/json", "{")
+        .await
+        .fails(400, "error decoding JSON");
+    api.with("POST", WIDGETS, "application/yaml", "a: [")
+        .await
+        .fails(400, "error decoding YAML");
+    api.with("POST", WIDGETS, "text/plain", "x")
+        .await
+        .fails(415, "application/json");
+    let huge = "x".repeat(3 * 1024 * 1024 + 1);
+    api.with("POST", WIDGETS, "application/json", &huge)
+        .await
+        .fails(413, "3145728");
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    api.post(WIDGETS, &widget("a"))
+        .await
+        .fails(409, "widgets.test.example \"a\" already exists");
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods() {
+    let api = api().await;
+    for path in [
+        "/apis/test.example/v1/namespaces/default/gadgets",
+        "/apis/test.example/v2/widgets",
+        "/nothing",
+        "/apis/test.example/v1/namespaces/default/widgets/a/nothing",
+        "/api/v1/namespaces/default/namespaces",
+    ] {
+        api.get(path)
+            .await
+            .fails(404, "the server could not find the requested resource");
+    }
+    api.with("PUT", WIDGETS, "application/json", "{}")
+        .await
+        .fails(405, "does not allow this method");
+    api.with("POST", &at("a"), "application/json", "{}")
+        .await
+        .fails(405, "does not allow this method");
+    api.post("/apis/test.example/v1/widgets", &widget("a"))
+        .await
+        .fails(405, "does not allow this method");
+    api.with("OPTIONS", &at("a"), "", "")
+        .await
+        .fails(405, "does not allow this method");
+    api.get_as(&at("a"), "text/html")
+        .await
+        .fails(406, "application/json");
+}
+
+#[tokio::test]
+async fn field_validation() {
+    let api = api().await;
+    let mut object = widget("a");
+    object["spec"]["colour"] = json!("red");
+    let path = |mode: &str| format!("{WIDGETS}?dryRun=All&fieldValidation={mode}");
+    api.post(&path("Strict"), &object)
+        .await
+        .fails(400, "strict decoding error: unknown field \"spec.colour\"");
+    let warned = api.post(&path("Warn"), &object).await;
+    assert_eq!(
+        warned.headers["warning"],
+        "299 - \"unknown field \\\"spec.colour\\\"\""
+    );
+    assert!(warned.is(201)["spec"].get("colour").is_none());
+    assert!(
+        api.post(&path("Ignore"), &object)
+            .await
+            .headers
+            .get("warning")
+            .is_none()
+    );
+    let twice = r#"{"apiVersion":"test.example/v1","kind":"Widget","metadata":{"name":"a"},"spec":{"color":"a","color":"b"}}"#;
+    api.with("POST", &path("Strict"), "application/json", twice)
+        .await
+        .fails(400, "duplicate field \"spec.color\"");
+    api.post(&path("Loud"), &object)
+        .await
+        .fails(422, "fieldValidation: Unsupported value: \"Loud\"");
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing() {
+    let api = api().await;
+    let before = api.store.revision();
+    let made = api
+        .post(&format!("{WIDGETS}?dryRun=All"), &widget("a"))
+        .await
+        .is(201);
+    assert!(made["metadata"].get("resourceVersion").is_none());
+    api.get(&at("a")).await.is(404);
+    let made = api.post(WIDGETS, &widget("a")).await.is(201);
+    let dry = api
+        .merge(
+            &format!("{}?dryRun=All", at("a")),
+            &json!({"spec": {"replicas": 9}}),
+        )
+        .await
+        .is(200);
+    assert_eq!(
+        (&dry["spec"]["replicas"], version(&dry)),
+        (&json!(9), version(&made))
+    );
+    api.delete(&format!("{}?dryRun=All", at("a"))).await.is(200);
+    api.post(&format!("{WIDGETS}?dryRun=All"), &widget("a"))
+        .await
+        .is(409);
+    assert_eq!(api.get(&at("a")).await.is(200), made);
+    assert_eq!(api.store.revision(), before + 1);
+}
+
+#[tokio::test]
+async fn versions_and_identity_are_preconditions() {
+    let api = api().await;
+    let made = api.post(WIDGETS, &widget("a")).await.is(201);
+    api.put(&at("a"), &widget("a")).await.fails(
+        422,
+        "metadata.resourceVersion: Invalid value: 0: must be specified for an update",
+    );
+    api.put(&at("b"), &made).await.fails(
+        400,
+        "the name of the object (a) does not match the name on the URL (b)",
+    );
+    let patch =
+        |field: &str, value: &str| json!({"metadata": {field: value}, "spec": {"replicas": 7}});
+    api.merge(&at("a"), &patch("resourceVersion", "1"))
+        .await
+        .is(409);
+    api.merge(&at("a"), &patch("resourceVersion", "x"))
+        .await
+        .is(422);
+    api.merge(&at("a"), &patch("uid", "x"))
+        .await
+        .fails(409, "UID in precondition: x");
+    let options = |field: &str, value: &str| json!({"preconditions": {field: value}}).to_string();
+    for (field, value) in [("uid", "x"), ("resourceVersion", "1")] {
+        api.with(
+            "DELETE",
+            &at("a"),
+            "application/json",
+            &options(field, value),
+        )
+        .await
+        .fails(409, "Precondition failed");
+    }
+    let uid = made["metadata"]["uid"].as_str().unwrap();
+    api.with("DELETE", &at("a"), "application/json", &options("uid", uid))
+        .await
+        .is(200);
+    // Missing objects are not made by PUT.
+    api.put(&at("a"), &made).await.is(404);
+}
+
+#[tokio::test]
+async fn patches() {
+    let api = api().await;
+    let made = api.post(WIDGETS, &widget("a")).await.is(201);
+    let merged = api
+        .merge(&at("a"), &json!({"metadata": {"labels": {"x": "y"}}}))
+        .await
+        .is(200);
+    assert_eq!(
+        (
+            &merged["metadata"]["labels"],
+            &merged["metadata"]["generation"]
+        ),
+        (&json!({"x": "y"}), &json!(1))
+    );
+    // Nothing new: no revision.
+    assert_eq!(
+        api.merge(&at("a"), &json!({"metadata": {"labels": {"x": "y"}}}))
+            .await
+            .is(200),
+        merged
+    );
+    let json_patch = |body: serde_json::Value| {
+        let (api, path) = (&api, at("a"));
+        async move {
+            api.with(
+                "PATCH",
+                &path,
+                "application/json-patch+json",
+                &body.to_string(),
+            )
+            .await
+        }
+    };
+    // case T11: this is how kube's finalizer() begins.
+    let body = json!([
+        {"op": "test", "path": "/metadata/finalizers", "value": null},
+        {"op": "add", "path": "/metadata/finalizers", "value": ["test.example/f"]},
+    ]);
+    let patched = json_patch(body).await.is(200);
+    assert_eq!(patched["metadata"]["finalizers"], json!(["test.example/f"]));
+    json_patch(json!([{"op": "test", "path": "/spec/color", "value": "blue"}]))
+        .await
+        .is(422);
+    json_patch(json!({"op": "test"})).await.is(400);
+    json_patch(json!([{"op": "replace", "path": "/spec/replicas", "value": -1}]))
+        .await
+        .fails(422, "spec.replicas");
+    json_patch(json!([{"op": "replace", "path": "/kind", "value": "X"}]))
+        .await
+        .is(400);
+    json_patch(json!([{"op": "replace", "path": "", "value": 1}]))
+        .await
+        .is(400);
+    let strategic = "application/strategic-merge-patch+json";
+    api.with("PATCH", &at("a"), strategic, "{}")
+        .await
+        .fails(415, "application/merge-patch+json");
+    api.with("PATCH", &at("a"), "application/json", "{}")
+        .await
+        .fails(415, "application/merge-patch+json");
+    api.merge(&at("a"), &json!([])).await.is(400);
+    api.merge(&at("b"), &json!({})).await.is(404);
+    api.merge(&format!("{}?force=true", at("a")), &json!({}))
+        .await
+        .is(422);
+    assert_eq!(
+        api.get(&at("a")).await.is(200)["metadata"]["uid"],
+        made["metadata"]["uid"]
+    );
+}
+
+#[tokio::test]
+async fn status_is_a_world_of_its_own() {
+    let api = api().await;
+    let made = api.post(WIDGETS, &widget("a")).await.is(201);
+    let path = format!("{}/status", at("a"));
+    let patch = json!({"metadata": {"labels": {"x": "y"}}, "spec": {"color": "blue"}, "status": {"seen": "yes"}});
+    let patched = api.merge(&path, &patch).await.is(200);
+    assert_eq!(patched["status"], json!({"seen": "yes"}));
+    assert_eq!(patched["spec"], made["spec"]);
+    assert!(patched["metadata"].get("labels").is_none());
+    assert_eq!(patched["metadata"]["generation"], 1);
+    assert_eq!(api.merge(&path, &patch).await.is(200), patched);
+    assert_eq!(api.get(&path).await.is(200), patched);
+    let kept = api
+        .merge(
+            &at("a"),
+            &json!({"spec": {"color": "blue"}, "status": {"seen": "no"}}),
+        )
+        .await
+        .is(200);
+    assert_eq!(
+        (&kept["status"]["seen"], &kept["metadata"]["generation"]),
+        (&json!("yes"), &json!(2))
+    );
+    api.merge(&path, &json!({"status": {"replicas": "x"}}))
+        .await
+        .fails(422, "status.replicas");
+    let mut put = kept.clone();
+    put["status"] = json!({"seen": "put"});
+    assert_eq!(api.put(&path, &put).await.is(200)["status"]["seen"], "put");
+}
+
+#[tokio::test]
+async fn scale() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    let path = format!("{}/scale", at("a"));
+    let scale = api.get(&path).await.is(200);
+    assert_eq!(
+        (&scale["kind"], &scale["apiVersion"]),
+        (&json!("Scale"), &json!("autoscaling/v1"))
+    );
+    let scaled = api
+        .merge(&path, &json!({"spec": {"replicas": 4}}))
+        .await
+        .is(200);
+    assert_eq!(scaled["spec"]["replicas"], 4);
+    let object = api.get(&at("a")).await.is(200);
+    assert_eq!(
+        (
+            &object["spec"]["replicas"],
+            &object["metadata"]["generation"]
+        ),
+        (&json!(4), &json!(2))
+    );
+    api.put(&path, &scale).await.fails(409, "latest version");
+    api.merge(&path, &json!({"spec": {"replicas": -1}}))
+        .await
+        .fails(422, "Scale.autoscaling \"a\" is invalid: spec.replicas");
+    api.get(&format!("{WIDGETS}/b/scale")).await.is(404);
+}
+
+#[tokio::test]
+async fn finalizers_hold_an_object() {
+    let api = api().await;
+    let mut object = widget("a");
+    object["metadata"]["finalizers"] = json!(["test.example/f"]);
+    api.post(WIDGETS, &object).await.is(201);
+    let body =
+        json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"})
+            .to_string();
+    let marked = api
+        .with("DELETE", &at("a"), "application/json", &body)
+        .await
+        .is(200);
+    assert!(marked["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(marked["metadata"]["generation"], 2);
+    assert_eq!(api.delete(&at("a")).await.is(200), marked);
+    let more = json!({"metadata": {"finalizers": ["test.example/f", "test.example/g"]}});
+    api.merge(&at("a"), &more).await.fails(
+        422,
+        "metadata.finalizers: Forbidden: no new finalizers can be added",
+    );
+    api.merge(&at("a"), &json!({"metadata": {"deletionTimestamp": null}}))
+        .await
+        .is(200);
+    assert_eq!(
+        api.get(&at("a")).await.is(200)["metadata"]["deletionTimestamp"],
+        marked["metadata"]["deletionTimestamp"]
+    );
+    let last = api
+        .merge(&at("a"), &json!({"metadata": {"finalizers": null}}))
+        .await
+        .is(200);
+    assert!(version(&last) > version(&marked));
+    api.get(&at("a")).await.is(404);
+    let wrong = json!({"propagationPolicy": "Sideways"}).to_string();
+    api.with("DELETE", &at("a"), "application/json", &wrong)
+        .await
+        .fails(422, "propagationPolicy: Unsupported value");
+}
+
+#[tokio::test]
+async fn our_kinds_are_born_unknown_and_held() {
+    let api = api().await;
+    let web = json!({"apiVersion": "obiente.cloud/v1alpha1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"image": "nginx:1"}});
+    let made = api.post(DEPLOYMENTS, &web).await.is(201);
+    assert_eq!(
+        made["metadata"]["finalizers"],
+        json!(["obiente.cloud/swarm-service"])
+    );
+    assert_eq!(made["status"]["observedGeneration"], 0);
+    let ready = &made["status"]["conditions"][0];
+    assert_eq!(
+        (&ready["type"], &ready["status"]),
+        (&json!("Ready"), &json!("Unknown"))
+    );
+    let marked = api.delete(&format!("{DEPLOYMENTS}/web")).await.is(200);
+    assert!(marked["metadata"]["deletionTimestamp"].is_string());
+}
+
+#[tokio::test]
+async fn concurrent_patches_are_all_kept() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    let patches = (0..20).map(|n| {
+        let (api, body) = (
+            &api,
+            json!({"metadata": {"labels": {format!("l{n}"): "x"}}}),
+        );
+        async move { api.merge(&at("a"), &body).await.is(200) }
+    });
+    futures::future::join_all(patches).await;
+    let labels = api.get(&at("a")).await.is(200)["metadata"]["labels"].clone();
+    assert_eq!(labels.as_object().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn generated_names_and_yaml() {
+    let api = api().await;
+    let body = "apiVersion: test.example/v1\nkind: Widget\nmetadata: {generateName: w-}\nspec: {color: 'on'}";
+    let made = api
+        .with("POST", WIDGETS, "application/yaml", body)
+        .await
+        .is(201);
+    let name = made["metadata"]["name"].as_str().unwrap();
+    assert!(name.starts_with("w-") && name.len() == 7, "{name}");
+    let yaml = api.get_as(&at(name), "application/yaml").await.is(200);
+    assert!(
+        yaml.as_str().unwrap().contains("color: \"on\"")
+            || yaml.as_str().unwrap().contains("color: 'on'"),
+        "{yaml}"
+    );
+}
+
+#[tokio::test]
+async fn who_asks_matters() {
+    let api = api().await;
+    let ask = |path: &'static str, token: &'static str| {
+        let router = api.server.router();
+        let request = http::Request::get(path)
+            .header("authorization", token)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        async move {
+            tower::ServiceExt::oneshot(router, request)
+                .await
+                .unwrap()
+                .status()
+                .as_u16()
+        }
+    };
+    assert_eq!(ask("/version", "Bearer wrong").await, 401);
+    let open = |path: &'static str| {
+        let request = http::Request::get(path)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let router = api.server.router();
+        async move {
+            tower::ServiceExt::oneshot(router, request)
+                .await
+                .unwrap()
+                .status()
+                .as_u16()
+        }
+    };
+    assert_eq!(open("/version").await, 200);
+    assert_eq!(open("/api/v1/namespaces").await, 403);
+}

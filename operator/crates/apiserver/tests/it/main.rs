@@ -1,0 +1,16 @@
+//! The API over a real Postgres: requests through the router in memory, kube's client and
+//! runtime as first users.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod crud;
+mod kinds;
+mod lists;
+mod namespaces;
+mod runtime;
+mod support;
+mod watches;
+
+#[path = "../../../store/tests/it/postgres.rs"]
+#[allow(dead_code)]
+mod postgres;
