@@ -46,7 +46,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers the counters.
     pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("obiente_controllers");
+        let registry = registry.sub_registry_with_prefix("controllers");
         registry.register("reconciles", "Reconciles by kind and outcome", self.reconciles.clone());
         registry.register("reconcile_seconds", "Duration of reconciles", self.seconds.clone());
         registry.register("status_writes", "Status patches sent", self.status_writes.clone());
