@@ -63,7 +63,10 @@ pub(crate) fn shared_cases(name: &str) -> Option<Value> {
     let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/data").into();
     let folder: std::path::PathBuf =
         std::env::var_os("OBIENTE_CASES").map_or_else(beside, Into::into);
-    let text = std::fs::read(folder.join(name)).ok()?;
+    let Ok(text) = std::fs::read(folder.join(name)) else {
+        eprintln!("no {name} in {folder:?}: only this crate's own cases were checked");
+        return None;
+    };
     Some(serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 

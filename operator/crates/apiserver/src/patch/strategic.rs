@@ -253,7 +253,8 @@ fn merge_ordered(
         }
         (Some(_), Some(patch)) => plain_list(patch),
     };
-    let sorted = list::sort(&field, merged, order, &live.unwrap_or_default())?;
+    let live_order = list::refill(&field, live.unwrap_or_default(), &merged);
+    let sorted = list::sort(&field, merged, order, &live_order)?;
     document.insert(key.to_owned(), Value::Array(sorted));
     Ok(())
 }

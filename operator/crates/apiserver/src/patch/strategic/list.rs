@@ -147,6 +147,31 @@ pub(super) fn sort(
     ))
 }
 
+/// The order of `live` for the elements of `merged`: what is left of `live`, then as many new
+/// elements as were deleted. They take the places that became free; clients that compute
+/// patches against a Kubernetes server count on it.
+pub(super) fn refill(field: &Field<'_>, mut live: Vec<Value>, merged: &[Value]) -> Vec<Value> {
+    let Some(key) = field.merge_key() else {
+        return live;
+    };
+    let keys_of = |items: &[Value]| -> HashSet<Value> {
+        items
+            .iter()
+            .filter_map(|item| item.get(key))
+            .cloned()
+            .collect()
+    };
+    let (before, after) = (keys_of(&live), keys_of(merged));
+    let is_in =
+        |keys: &HashSet<Value>, item: &Value| item.get(key).is_some_and(|id| keys.contains(id));
+    let length = live.len();
+    live.retain(|item| is_in(&after, item));
+    let free = length - live.len();
+    let new = merged.iter().filter(|item| !is_in(&before, item));
+    live.extend(new.take(free).cloned());
+    live
+}
+
 /// Merges two sorted lists by the places their elements had in the document; where one of two
 /// has no place, the first list goes first.
 fn weave(first: Vec<(Option<usize>, Value)>, second: Vec<(Option<usize>, Value)>) -> Vec<Value> {

@@ -184,6 +184,15 @@ fn element_order_directive() {
         }),
         json!({"crew": [{"berth": "3", "who": "Bo"}, {"berth": "2"}, {"berth": "1"}, {"berth": "own"}]}),
     );
+    // A new element takes the place of a deleted one, as far as the directive leaves it open.
+    check(
+        json!({"crew": [{"berth": "1"}, {"berth": "2"}, {"berth": "own"}]}),
+        json!({
+            "$setElementOrder/crew": [{"berth": "2"}, {"berth": "3"}],
+            "crew": [{"berth": "3"}, {"berth": "1", "$patch": "delete"}],
+        }),
+        json!({"crew": [{"berth": "2"}, {"berth": "own"}, {"berth": "3"}]}),
+    );
     check(
         json!({"flags": ["a", "b", "c"]}),
         json!({"$setElementOrder/flags": ["c", "a"], "$deleteFromPrimitiveList/flags": ["b"]}),
