@@ -13,6 +13,7 @@ ARGS ?=
 NODES ?= 3
 # Scenarios mostly wait for a Swarm, so more of them run at once than there are cores.
 export RUST_TEST_THREADS ?= 4
+export RUST_LIB_BACKTRACE ?= 0
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## Show this
