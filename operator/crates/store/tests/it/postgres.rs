@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -36,7 +36,7 @@ pub async fn database() -> Database {
     static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
     // The lock is held while the server starts: the others want the same one.
     let server = tokio::task::spawn_blocking(|| {
-        let mut shared = SHARED.lock().unwrap();
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
             let server = Arc::new(Postgres::new());
             *shared = Arc::downgrade(&server);
@@ -141,18 +141,21 @@ impl Postgres {
     /// Starts the server and waits until it answers.
     pub fn start(&self) {
         let deadline = Instant::now() + START;
-        let mut running = self.running.lock().unwrap();
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(running.is_none(), "Postgres runs already");
         loop {
             let log = fs::File::options()
                 .create(true)
-                .append(true)
+                .write(true)
+                .truncate(true)
                 .open(self.directory.path().join("log"))
                 .unwrap();
             let mut child = self
                 .command(Path::new("/bin/sh"))
                 .arg("-c")
-                .arg(r#""$0" "$@" & cat; kill -INT $! 2>/dev/null; wait"#)
+                .arg(
+                    r#""$0" "$@" & cat; while kill -INT $! 2>/dev/null; do sleep 0.05; done; wait"#,
+                )
                 .arg(self.binaries.join("postgres"))
                 .arg("-D")
                 .arg(self.data())
@@ -173,7 +176,7 @@ impl Postgres {
                     *running = Some(child);
                     return;
                 }
-                if self.pid().is_none() && self.gave_up() {
+                if self.gave_up() {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(50));
@@ -182,20 +185,23 @@ impl Postgres {
             child.wait().unwrap();
             let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "Postgres does not start:\n{log}");
-            fs::remove_file(self.directory.path().join("log")).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn answers(&self) -> bool {
         let isready = self.binaries.join("pg_isready");
         let mut command = Command::new(isready);
-        command.arg("-q").arg("-h").arg(self.directory.path());
+        command
+            .args(["-q", "-U", "postgres", "-h"])
+            .arg(self.directory.path());
         command.status().unwrap().success()
     }
 
     fn gave_up(&self) -> bool {
         let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-        log.contains("FATAL:  ") && !log.contains("the database system is starting up")
+        let fatal = |line: &str| line.contains("FATAL:  ") && !line.contains("database system is");
+        log.lines().any(fatal)
     }
 
     fn pid(&self) -> Option<u32> {
@@ -205,7 +211,8 @@ impl Postgres {
 
     /// Stops the server: open transactions are rolled back, clients are thrown out.
     pub fn stop(&self) {
-        if let Some(mut child) = self.running.lock().unwrap().take() {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut child) = running.take() {
             drop(child.stdin.take());
             child.wait().unwrap();
         }
