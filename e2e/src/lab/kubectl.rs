@@ -90,7 +90,12 @@ impl Kubectl {
             .stdin
             .take()
             .context("kubectl has no standard input")?;
-        let text = stdin.to_owned();
+        // kubectl takes what starts with a brace for JSON; ours may be YAML in flow style.
+        let text = if stdin.starts_with('{') {
+            format!("---\n{stdin}")
+        } else {
+            stdin.to_owned()
+        };
         // A kubectl that ends early leaves its input unread: that is its right.
         let feed = tokio::spawn(async move { drop(input.write_all(text.as_bytes()).await) });
         let output = child.wait_with_output().await.context("run kubectl")?;

@@ -359,6 +359,12 @@ async fn every_way_to_change() -> anyhow::Result<()> {
 async fn namespaces_secrets_and_config_maps() -> anyhow::Result<()> {
     each_version("core", async |ns| {
         let kubectl = &ns.kubectl;
+        let second = format!("{}-second", ns.name);
+        kubectl.run(&["create", "namespace", &second]).await?;
+        says(kubectl, &["get", "namespace", &second], &["Active"]).await?;
+        kubectl
+            .run(&["delete", "namespace", &second, "--timeout=60s"])
+            .await?;
         kubectl
             .run(&[
                 "create",

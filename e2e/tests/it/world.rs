@@ -70,7 +70,8 @@ impl World {
     ) -> anyhow::Result<Namespace<'_>> {
         let name = format!("{scenario}-{}", cleanup::unique());
         let kubectl = self.operator.kubectl(version)?;
-        kubectl.run(&["create", "namespace", &name]).await?;
+        let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
+        kubectl.apply(&namespace).await?;
         Ok(Namespace {
             world: self,
             kubectl: kubectl.in_namespace(&name),
