@@ -280,7 +280,7 @@ impl Converter<'_> {
             name.strip_suffix(*suffix)
                 .is_some_and(|rest| rest.ends_with('.'))
         };
-        if FREE_FORM.iter().any(|suffix| named(suffix)) {
+        if FREE_FORM.iter().any(named) {
             return Ok(free_form(source));
         }
         let mut node = self.node(source, open)?;
@@ -293,7 +293,7 @@ impl Converter<'_> {
                 map.remove("required");
             }
         }
-        if ATOMIC_MAPS.iter().any(|suffix| named(suffix)) {
+        if ATOMIC_MAPS.iter().any(named) {
             map.insert("x-kubernetes-map-type".into(), "atomic".into());
         }
         for entry in MERGED_LISTS.iter().filter(|entry| named(&entry.0)) {

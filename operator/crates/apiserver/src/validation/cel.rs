@@ -7,21 +7,17 @@
 //! Cost is bounded twice: by an estimate from the schema's bounds, beyond which the schema is
 //! refused, and at run time by the sizes that the object really has.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use kube_cel::KubeCelExt as _;
-use kube_cel::cel::extractors::This;
 use kube_cel::cel::objects::OptionalValue;
-use kube_cel::cel::{Context, ExecutionError, Program, Value as Cel};
-use regex::Regex;
+use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as Cel};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::convert::to_cel;
 use super::cost::{self, ESTIMATE_LIMIT};
 use super::field::{FieldError, Path, Reason};
+use super::library;
 use super::structural::matching_item;
 use crate::schema::Schema;
 
@@ -36,9 +32,9 @@ const MESSAGE_LIMIT: usize = 5 << 10;
 pub struct Rule {
     /// The expression as written.
     pub expression: String,
-    program: Program,
+    program: IdedExpr,
     message: Option<String>,
-    message_program: Option<Program>,
+    message_program: Option<IdedExpr>,
     reason: Reason,
     field_path: Option<String>,
     optional_old_self: bool,
@@ -149,16 +145,25 @@ fn compile_rule(source: Source, schema: &Schema) -> Result<Rule, String> {
     })
 }
 
-fn compile_expression(expression: &str, schema: &Schema) -> Result<(Program, u32), String> {
+fn compile_expression(expression: &str, schema: &Schema) -> Result<(IdedExpr, u32), String> {
     if expression.trim().is_empty() {
         return Err("rule is not specified".into());
     }
     let program =
-        Program::compile(expression).map_err(|error| format!("compilation failed: {error}"))?;
-    let found = cost::analyse(program.expression(), schema);
+        library::parse(expression).map_err(|error| format!("compilation failed: {error}"))?;
+    let found = cost::analyse(&program, schema);
     if let Some(name) = found.unknown.first() {
         return Err(format!(
             "compilation failed: undeclared reference to '{name}'; self and oldSelf are available"
+        ));
+    }
+    if let Some(name) = found
+        .functions
+        .iter()
+        .find(|name| !library::is_function(name))
+    {
+        return Err(format!(
+            "compilation failed: undeclared reference to '{name}'; no such function"
         ));
     }
     if found.cost > ESTIMATE_LIMIT {
@@ -209,40 +214,9 @@ fn normalize_path(path: &str, schema: &Schema) -> Result<String, String> {
     }
 }
 
-/// Patterns come from rules, which are few; those computed from objects only pass through.
-const PATTERNS_MAX: usize = 256;
-
-thread_local! {
-    /// Registering the function library takes longer than most rules.
-    static LIBRARY: Context<'static> = library();
-    /// The library's own `matches` compiles its pattern at every call: up to a millisecond.
-    static PATTERNS: RefCell<HashMap<Arc<String>, Regex>> = RefCell::default();
-}
-
-fn library() -> Context<'static> {
-    let mut library = Context::default().with_all();
-    library.add_function("matches", matches);
-    library
-}
-
-fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool, ExecutionError> {
-    PATTERNS.with_borrow_mut(|patterns| {
-        if let Some(compiled) = patterns.get(&pattern) {
-            return Ok(compiled.is_match(&text));
-        }
-        let compiled = Regex::new(&pattern).map_err(|error| ExecutionError::function_error("matches", error))?;
-        let found = compiled.is_match(&text);
-        if patterns.len() >= PATTERNS_MAX {
-            patterns.clear();
-        }
-        patterns.insert(pattern, compiled);
-        Ok(found)
-    })
-}
-
 /// Evaluates every rule that applies to `new`.
 pub(super) fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    LIBRARY.with(|library| {
+    library::with(|library| {
         let mut run = Run {
             library,
             errors: Vec::new(),
@@ -341,7 +315,7 @@ fn evaluate(
     scope: &Context<'_>,
 ) -> Option<FieldError> {
     let shown = rule.message.as_deref().unwrap_or(rule.expression.trim());
-    let detail = match rule.program.execute(scope) {
+    let detail = match Cel::resolve(&rule.program, scope) {
         Ok(Cel::Bool(true)) => return None,
         Ok(Cel::Bool(false)) => return Some(violation(rule, value, path, scope)),
         Ok(_) => format!("rule did not evaluate to a boolean: {shown}"),
@@ -354,15 +328,15 @@ fn evaluate(
 }
 
 fn violation(rule: &Rule, value: &Value, path: &Path<'_>, scope: &Context<'_>) -> FieldError {
-    let made = rule
-        .message_program
-        .as_ref()
-        .and_then(|program| match program.execute(scope) {
-            Ok(Cel::String(text)) => {
-                Some(text.trim().to_owned()).filter(|text| usable_message(text))
-            }
-            _ => None,
-        });
+    let made =
+        rule.message_program
+            .as_ref()
+            .and_then(|program| match Cel::resolve(program, scope) {
+                Ok(Cel::String(text)) => {
+                    Some(text.trim().to_owned()).filter(|text| usable_message(text))
+                }
+                _ => None,
+            });
     let fallback = || match &rule.message {
         Some(message) => message.clone(),
         None => format!("failed rule: {}", rule.expression.trim()),
@@ -387,198 +361,4 @@ fn kind_of(schema: &Schema) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde_json::json;
-
-    use super::*;
-    use crate::schema::SchemaError;
-
-    fn errors(schema: Value, new: Value, old: Option<Value>) -> Vec<String> {
-        let schema = Schema::parse(&schema).unwrap();
-        crate::validation::validate_object(&schema, &new, old.as_ref())
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    fn with_rule(rule: Value) -> Value {
-        json!({"type": "object", "x-kubernetes-validations": [rule], "properties": {
-            "min": {"type": "integer"}, "max": {"type": "integer"}, "name": {"type": "string"},
-            "at": {"type": "string", "format": "date-time"}, "wait": {"type": "string", "format": "duration"},
-            "namespace": {"type": "string"}, "ratio": {"type": "number"},
-            "list": {"type": "array", "items": {"type": "integer"}},
-            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-        }})
-    }
-
-    #[test]
-    fn rules_report_path_message_and_reason() {
-        let value = json!({"min": 5, "max": 3, "name": "n"});
-        let cases = [
-            (
-                json!({"rule": "self.min <= self.max"}),
-                "Invalid value: failed rule: self.min <= self.max",
-            ),
-            (
-                json!({"rule": "self.min <= self.max", "message": "min is above max"}),
-                "Invalid value: min is above max",
-            ),
-            (
-                json!({"rule": "self.min <= self.max", "messageExpression": "'min ' + string(self.min) + ' > ' + string(self.max)"}),
-                "Invalid value: min 5 > 3",
-            ),
-            (
-                json!({"rule": "self.min <= self.max", "message": "m", "messageExpression": "''"}),
-                "Invalid value: m",
-            ),
-            (
-                json!({"rule": "self.min <= self.max", "message": "m", "reason": "FieldValueForbidden"}),
-                "Forbidden: m",
-            ),
-            (
-                json!({"rule": "self.nothing > 1", "message": "m"}),
-                r#"Invalid value: "object": No such key: nothing evaluating rule: m"#,
-            ),
-        ];
-        for (rule, text) in cases {
-            assert_eq!(
-                errors(with_rule(rule.clone()), value.clone(), None),
-                [format!(": {text}")],
-                "{rule}"
-            );
-        }
-        let rule =
-            json!({"rule": "self.min <= self.max", "message": "m", "fieldPath": ".labels['a/b']"});
-        assert_eq!(
-            errors(with_rule(rule), value, None),
-            ["labels[a/b]: Invalid value: m"]
-        );
-    }
-
-    #[test]
-    fn values_have_the_types_of_their_formats() {
-        let value = json!({
-            "at": "2026-01-01T00:00:00Z", "wait": "90s", "namespace": "x", "ratio": 2,
-            "labels": {"a/b": "c"}, "list": [1, 2],
-        });
-        for rule in [
-            "self.at < timestamp('2027-01-01T00:00:00Z')",
-            "self.wait == duration('1m30s')",
-            "self.__namespace__ == 'x'",
-            "self.ratio == 2.0",
-            "self.labels['a/b'] == 'c'",
-            "'a/b' in self.labels",
-            "self.list.all(i, i > 0) && self.list.exists_one(i, i == 2)",
-            "self.list.sum() == 3",
-            "!has(self.name)",
-            "quantity('1Gi').isGreaterThan(quantity('1M'))",
-            "isURL('https://a.b/c') && url('https://a.b/c').getHost() == 'a.b'",
-            "'a-b'.matches('^[a-z-]+$') && 'x'.lowerAscii() == 'x'",
-            "optional.none().orValue(1) == 1",
-        ] {
-            assert_eq!(
-                errors(with_rule(json!({"rule": rule})), value.clone(), None),
-                [""; 0],
-                "{rule}"
-            );
-        }
-    }
-
-    #[test]
-    fn transition_rules_need_an_old_value() {
-        let schema =
-            with_rule(json!({"rule": "self.name == oldSelf.name", "message": "name is immutable"}));
-        assert_eq!(errors(schema.clone(), json!({"name": "a"}), None), [""; 0]);
-        assert_eq!(
-            errors(schema, json!({"name": "a"}), Some(json!({"name": "b"}))),
-            [": Invalid value: name is immutable"]
-        );
-        let optional = with_rule(
-            json!({"rule": "oldSelf.hasValue() || self.min == 1", "optionalOldSelf": true, "message": "m"}),
-        );
-        assert_eq!(
-            errors(optional.clone(), json!({"min": 2}), None),
-            [": Invalid value: m"]
-        );
-        assert_eq!(
-            errors(optional, json!({"min": 2}), Some(json!({"min": 2}))),
-            [""; 0]
-        );
-    }
-
-    #[test]
-    fn old_items_are_matched_by_their_keys() {
-        let schema = json!({"type": "object", "properties": {"ports": {
-            "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
-            "items": {"type": "object", "properties": {"name": {"type": "string"}, "port": {
-                "type": "integer", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "port is immutable"}]}}},
-        }}});
-        let old = json!({"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 2}]});
-        let new = json!({"ports": [{"name": "b", "port": 2}, {"name": "a", "port": 9}, {"name": "c", "port": 3}]});
-        assert_eq!(
-            errors(schema, new, Some(old)),
-            ["ports[1].port: Invalid value: 9: port is immutable"]
-        );
-    }
-
-    #[test]
-    fn unusable_rules_are_refused_with_the_schema() {
-        let cases = [
-            (json!({"rule": "self.min >="}), "compilation failed"),
-            (json!({"rule": ""}), "rule is not specified"),
-            (
-                json!({"rule": "object.min > 1"}),
-                "undeclared reference to 'object'",
-            ),
-            (
-                json!({"rule": "true", "reason": "Nope"}),
-                "is not supported",
-            ),
-            (
-                json!({"rule": "true", "fieldPath": ".nothing"}),
-                "must be a JSON path to a field",
-            ),
-            (
-                json!({"rule": "true", "messageExpression": "1 +"}),
-                "messageExpression: compilation failed",
-            ),
-            (
-                json!({"rule": "self.list.all(a, self.list.all(b, self.list.all(c, a != b || b != c)))"}),
-                "exceeds the budget",
-            ),
-        ];
-        for (rule, cause) in cases {
-            let error = Schema::parse(&with_rule(rule.clone())).unwrap_err();
-            assert!(
-                matches!(&error, SchemaError::Rule { .. }),
-                "{rule}: {error}"
-            );
-            assert!(error.to_string().contains(cause), "{rule}: {error}");
-            assert_eq!(error.path(), "x-kubernetes-validations[0]");
-        }
-    }
-
-    #[test]
-    fn the_size_of_the_object_bounds_the_cost_of_rules() {
-        let schema =
-            with_rule(json!({"rule": "self.list.all(a, self.list.exists_one(b, a == b))"}));
-        let found = errors(schema, json!({"list": (0..2000).collect::<Vec<_>>()}), None);
-        assert!(found[0].contains("running out of cost budget"), "{found:?}");
-    }
-
-    #[test]
-    fn rules_wait_until_the_object_fits_its_schema() {
-        let found = errors(
-            with_rule(json!({"rule": "self.min <= self.max"})),
-            json!({"min": "x"}),
-            None,
-        );
-        assert_eq!(found.len(), 2);
-        assert!(
-            found[1]
-                .starts_with("<nil>: Invalid value: null: some validation rules were not checked"),
-            "{found:?}"
-        );
-    }
-}
+mod tests;

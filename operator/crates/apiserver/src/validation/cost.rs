@@ -4,6 +4,8 @@
 //! of expression nodes. They exist to refuse rules whose cost explodes with the size of an
 //! object (loops inside loops over unbounded lists), not to count cycles.
 
+use std::collections::BTreeSet;
+
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
 use crate::schema::Schema;
@@ -48,22 +50,27 @@ pub(super) struct Analysis {
     pub nesting: u32,
     /// Names that nothing defines.
     pub unknown: Vec<String>,
+    /// The functions it calls, with their prefix (`math.greatest`).
+    pub functions: BTreeSet<String>,
 }
 
 /// Looks at `expression`, in which `self` and `oldSelf` have `schema`.
 pub(super) fn analyse(expression: &IdedExpr, schema: &Schema) -> Analysis {
+    let scope = vec![
+        ("self".into(), Some(schema)),
+        ("oldSelf".into(), Some(schema)),
+    ];
     let mut walk = Walk {
-        scope: vec![
-            ("self".into(), Some(schema)),
-            ("oldSelf".into(), Some(schema)),
-        ],
+        scope,
         unknown: Vec::new(),
+        functions: BTreeSet::new(),
     };
     let cost = walk.expr(expression);
     Analysis {
         cost: cost.total,
         nesting: cost.nesting,
         unknown: walk.unknown,
+        functions: walk.functions,
     }
 }
 
@@ -71,6 +78,7 @@ struct Walk<'s> {
     /// Names in scope, innermost last, with the schema of their values where it is known.
     scope: Vec<(String, Option<&'s Schema>)>,
     unknown: Vec<String>,
+    functions: BTreeSet<String>,
 }
 
 /// Cost of one expression, and the schema of its value where it can be told.
@@ -104,10 +112,15 @@ impl<'s> Walk<'s> {
                 }
             }
             Expr::Call(call) => {
-                let target = call
+                let prefix = call
                     .target
                     .as_deref()
-                    .filter(|target| !self.is_prefix(target));
+                    .and_then(|target| self.prefix(target));
+                let target = call.target.as_deref().filter(|_| prefix.is_none());
+                let dotted = prefix
+                    .map(|prefix| format!("{prefix}."))
+                    .unwrap_or_default();
+                self.functions.insert(dotted + &call.func_name);
                 let mut cost = self.sum(target.into_iter().chain(&call.args));
                 cost.schema = self.indexed(&call.func_name, &call.args);
                 cost
@@ -198,9 +211,13 @@ impl<'s> Walk<'s> {
         found.and_then(|(_, schema)| *schema)
     }
 
-    /// Whether a call's target is only the prefix of the function's name (`math.greatest`).
-    fn is_prefix(&self, target: &IdedExpr) -> bool {
-        matches!(&target.expr, Expr::Ident(name) if KNOWN.contains(&name.as_str()) && !self.scope.iter().any(|(bound, _)| bound == name))
+    /// A call's target that is only the prefix of the function's name (`math.greatest`).
+    fn prefix<'e>(&self, target: &'e IdedExpr) -> Option<&'e str> {
+        let Expr::Ident(name) = &target.expr else {
+            return None;
+        };
+        let bound = self.scope.iter().any(|(bound, _)| bound == name);
+        (!bound && KNOWN.contains(&name.as_str())).then_some(name)
     }
 }
 

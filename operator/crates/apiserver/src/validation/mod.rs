@@ -13,6 +13,7 @@ mod convert;
 mod cost;
 pub mod field;
 mod formats;
+mod library;
 mod listtype;
 pub mod meta;
 pub mod names;

@@ -1,0 +1,202 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::json;
+
+use super::*;
+use crate::schema::SchemaError;
+
+fn errors(schema: Value, new: Value, old: Option<Value>) -> Vec<String> {
+    let schema = Schema::parse(&schema).unwrap();
+    crate::validation::validate_object(&schema, &new, old.as_ref())
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+fn with_rule(rule: Value) -> Value {
+    json!({"type": "object", "x-kubernetes-validations": [rule], "properties": {
+        "min": {"type": "integer"}, "max": {"type": "integer"}, "name": {"type": "string"},
+        "at": {"type": "string", "format": "date-time"}, "wait": {"type": "string", "format": "duration"},
+        "namespace": {"type": "string"}, "ratio": {"type": "number"},
+        "list": {"type": "array", "items": {"type": "integer"}},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+    }})
+}
+
+#[test]
+fn rules_report_path_message_and_reason() {
+    let value = json!({"min": 5, "max": 3, "name": "n"});
+    let cases = [
+        (
+            json!({"rule": "self.min <= self.max"}),
+            "Invalid value: failed rule: self.min <= self.max",
+        ),
+        (
+            json!({"rule": "self.min <= self.max", "message": "min is above max"}),
+            "Invalid value: min is above max",
+        ),
+        (
+            json!({"rule": "self.min <= self.max", "messageExpression": "'min ' + string(self.min) + ' > ' + string(self.max)"}),
+            "Invalid value: min 5 > 3",
+        ),
+        (
+            json!({"rule": "self.min <= self.max", "message": "m", "messageExpression": "''"}),
+            "Invalid value: m",
+        ),
+        (
+            json!({"rule": "self.min <= self.max", "message": "m", "reason": "FieldValueForbidden"}),
+            "Forbidden: m",
+        ),
+        (
+            json!({"rule": "self.nothing > 1", "message": "m"}),
+            r#"Invalid value: "object": No such key: nothing evaluating rule: m"#,
+        ),
+    ];
+    for (rule, text) in cases {
+        assert_eq!(
+            errors(with_rule(rule.clone()), value.clone(), None),
+            [format!(": {text}")],
+            "{rule}"
+        );
+    }
+    let rule =
+        json!({"rule": "self.min <= self.max", "message": "m", "fieldPath": ".labels['a/b']"});
+    assert_eq!(
+        errors(with_rule(rule), value, None),
+        ["labels[a/b]: Invalid value: m"]
+    );
+}
+
+#[test]
+fn values_have_the_types_of_their_formats() {
+    let value = json!({
+        "at": "2026-01-01T00:00:00Z", "wait": "90s", "namespace": "x", "ratio": 2,
+        "labels": {"a/b": "c"}, "list": [1, 2],
+    });
+    for rule in [
+        "self.at < timestamp('2027-01-01T00:00:00Z')",
+        "self.wait == duration('1m30s')",
+        "self.__namespace__ == 'x'",
+        "self.ratio == 2.0",
+        "self.labels['a/b'] == 'c'",
+        "'a/b' in self.labels",
+        "self.list.all(i, i > 0) && self.list.exists_one(i, i == 2)",
+        "self.list.sum() == 3",
+        "!has(self.name)",
+        "quantity('1Gi').isGreaterThan(quantity('1M'))",
+        "isURL('https://a.b/c') && url('https://a.b/c').getHost() == 'a.b'",
+        "'a-b'.matches('^[a-z-]+$') && 'x'.lowerAscii() == 'x'",
+        "optional.none().orValue(1) == 1",
+        "math.greatest(1, 2) == 2 && sets.contains([1, 2], [1])",
+        "'%d'.format([1]) == '1' && 'a,b'.split(',').size() == 2 && 'x'.replace('x', 'y') == 'y'",
+        "ip('10.0.0.1').family() == 4 && cidr('10.0.0.0/8').containsIP('10.0.0.1')",
+        "!format.dns1123Label().validate('web').hasValue() && isSemver('1.2.3')",
+        "type(self.ratio) == double && type('a') == string && type(1) != string && type(null) == null_type && string(5) == '5' && int('5') == 5 && double(1) == 1.0",
+        "self.at.getFullYear() == 2026 && duration('1h').getMinutes() == 60",
+        "base64.encode(b'a') == 'YQ==' && 'a'.indexOf('a') == 0 && 'abc'.substring(1) == 'bc'",
+        "self.list.map(i, i * 2) == [2, 4] && self.list.filter(i, i > 1).size() == 1 && self.list.exists(i, i == 1)",
+        "self.list.isSorted() && self.list.indexOf(2) == 1 && ['a'].join('-') == 'a'",
+        "self.labels.all(k, k.startsWith('a')) && self.labels.exists(k, self.labels[k] == 'c')",
+        "(has(self.name) ? self.name : 'none') == 'none' && 1 in [1] && -1 < 0 && 5 % 2 == 1",
+    ] {
+        assert_eq!(
+            errors(with_rule(json!({"rule": rule})), value.clone(), None),
+            [""; 0],
+            "{rule}"
+        );
+    }
+}
+
+#[test]
+fn transition_rules_need_an_old_value() {
+    let schema =
+        with_rule(json!({"rule": "self.name == oldSelf.name", "message": "name is immutable"}));
+    assert_eq!(errors(schema.clone(), json!({"name": "a"}), None), [""; 0]);
+    assert_eq!(
+        errors(schema, json!({"name": "a"}), Some(json!({"name": "b"}))),
+        [": Invalid value: name is immutable"]
+    );
+    let optional = with_rule(
+        json!({"rule": "oldSelf.hasValue() || self.min == 1", "optionalOldSelf": true, "message": "m"}),
+    );
+    assert_eq!(
+        errors(optional.clone(), json!({"min": 2}), None),
+        [": Invalid value: m"]
+    );
+    assert_eq!(
+        errors(optional, json!({"min": 2}), Some(json!({"min": 2}))),
+        [""; 0]
+    );
+}
+
+#[test]
+fn old_items_are_matched_by_their_keys() {
+    let schema = json!({"type": "object", "properties": {"ports": {
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+        "items": {"type": "object", "properties": {"name": {"type": "string"}, "port": {
+            "type": "integer", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "port is immutable"}]}}},
+    }}});
+    let old = json!({"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 2}]});
+    let new = json!({"ports": [{"name": "b", "port": 2}, {"name": "a", "port": 9}, {"name": "c", "port": 3}]});
+    assert_eq!(
+        errors(schema, new, Some(old)),
+        ["ports[1].port: Invalid value: 9: port is immutable"]
+    );
+}
+
+#[test]
+fn unusable_rules_are_refused_with_the_schema() {
+    let cases = [
+        (json!({"rule": "self.min >="}), "compilation failed"),
+        (json!({"rule": ""}), "rule is not specified"),
+        (
+            json!({"rule": "object.min > 1"}),
+            "undeclared reference to 'object'",
+        ),
+        (
+            json!({"rule": "true", "reason": "Nope"}),
+            "is not supported",
+        ),
+        (
+            json!({"rule": "true", "fieldPath": ".nothing"}),
+            "must be a JSON path to a field",
+        ),
+        (
+            json!({"rule": "true", "messageExpression": "1 +"}),
+            "messageExpression: compilation failed",
+        ),
+        (
+            json!({"rule": "self.list.all(a, self.list.all(b, self.list.all(c, a != b || b != c)))"}),
+            "exceeds the budget",
+        ),
+    ];
+    for (rule, cause) in cases {
+        let error = Schema::parse(&with_rule(rule.clone())).unwrap_err();
+        assert!(
+            matches!(&error, SchemaError::Rule { .. }),
+            "{rule}: {error}"
+        );
+        assert!(error.to_string().contains(cause), "{rule}: {error}");
+        assert_eq!(error.path(), "x-kubernetes-validations[0]");
+    }
+}
+
+#[test]
+fn the_size_of_the_object_bounds_the_cost_of_rules() {
+    let schema = with_rule(json!({"rule": "self.list.all(a, self.list.exists_one(b, a == b))"}));
+    let found = errors(schema, json!({"list": (0..2000).collect::<Vec<_>>()}), None);
+    assert!(found[0].contains("running out of cost budget"), "{found:?}");
+}
+
+#[test]
+fn rules_wait_until_the_object_fits_its_schema() {
+    let found = errors(
+        with_rule(json!({"rule": "self.min <= self.max"})),
+        json!({"min": "x"}),
+        None,
+    );
+    assert_eq!(found.len(), 2);
+    assert!(
+        found[1].starts_with("<nil>: Invalid value: null: some validation rules were not checked"),
+        "{found:?}"
+    );
+}

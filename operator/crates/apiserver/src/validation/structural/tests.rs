@@ -1,0 +1,217 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::json;
+
+use super::*;
+
+fn errors(field: Value, value: Value) -> Vec<String> {
+    let schema = Schema::parse(&json!({"type": "object", "properties": {"f": field}})).unwrap();
+    validate(&schema, &json!({"f": value}))
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn every_constraint_says_what_is_wrong_in_kubernetes_words() {
+    let cases: &[(Value, Value, &[&str])] = &[
+        (
+            json!({"type": "integer"}),
+            json!("x"),
+            &[r#"f: Invalid value: "string": f in body must be of type integer: "string""#],
+        ),
+        (
+            json!({"type": "integer"}),
+            json!(1.5),
+            &[r#"f: Invalid value: "number": f in body must be of type integer: "number""#],
+        ),
+        (json!({"type": "integer"}), json!(2.0), &[]),
+        (json!({"type": "number"}), json!(2), &[]),
+        (
+            json!({"type": "string"}),
+            json!(null),
+            &[r#"f: Invalid value: "null": f in body must be of type string: "null""#],
+        ),
+        (
+            json!({"type": "string", "nullable": true}),
+            json!(null),
+            &[],
+        ),
+        (
+            json!({"type": "object"}),
+            json!([]),
+            &[r#"f: Invalid value: "array": f in body must be of type object: "array""#],
+        ),
+        (
+            json!({"x-kubernetes-int-or-string": true}),
+            json!("50%"),
+            &[],
+        ),
+        (
+            json!({"x-kubernetes-int-or-string": true}),
+            json!(true),
+            &[
+                r#"f: Invalid value: "boolean": f in body must be of type integer,string: "boolean""#,
+            ],
+        ),
+        (
+            json!({"type": "integer", "minimum": 0}),
+            json!(-1),
+            &["f: Invalid value: -1: f in body should be greater than or equal to 0"],
+        ),
+        (
+            json!({"type": "integer", "minimum": 0, "exclusiveMinimum": true}),
+            json!(0),
+            &["f: Invalid value: 0: f in body should be greater than 0"],
+        ),
+        (
+            json!({"type": "integer", "maximum": 10}),
+            json!(11),
+            &["f: Invalid value: 11: f in body should be less than or equal to 10"],
+        ),
+        (
+            json!({"type": "number", "maximum": 1.5, "exclusiveMaximum": true}),
+            json!(1.5),
+            &["f: Invalid value: 1.5: f in body should be less than 1.5"],
+        ),
+        (
+            json!({"type": "integer", "multipleOf": 5}),
+            json!(7),
+            &["f: Invalid value: 7: f in body should be a multiple of 5"],
+        ),
+        (
+            json!({"type": "integer", "format": "int32"}),
+            json!(3_000_000_000u64),
+            &[
+                "f: Invalid value: 3000000000: f in body must be of type integer with format int32 (default boundaries)",
+            ],
+        ),
+        (
+            json!({"type": "string", "maxLength": 3}),
+            json!("äöüß"),
+            &["f: Too long: may not be more than 3 bytes"],
+        ),
+        (json!({"type": "string", "maxLength": 3}), json!("äöü"), &[]),
+        (
+            json!({"type": "string", "minLength": 1}),
+            json!(""),
+            &[r#"f: Invalid value: "": f in body should be at least 1 chars long"#],
+        ),
+        (
+            json!({"type": "string", "pattern": "^[a-z]+$"}),
+            json!("A1"),
+            &[r#"f: Invalid value: "A1": f in body should match '^[a-z]+$'"#],
+        ),
+        (
+            json!({"type": "string", "enum": ["a", "b"]}),
+            json!("c"),
+            &[r#"f: Unsupported value: "c": supported values: "a", "b""#],
+        ),
+        (
+            json!({"type": "integer", "enum": [1, 2]}),
+            json!(3),
+            &[r#"f: Unsupported value: 3: supported values: "1", "2""#],
+        ),
+        (
+            json!({"type": "string", "format": "date-time"}),
+            json!("yesterday"),
+            &[r#"f: Invalid value: "yesterday": f in body must be of type date-time: "yesterday""#],
+        ),
+        (
+            json!({"type": "string", "format": "no-such-format"}),
+            json!("x"),
+            &[],
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+            json!([]),
+            &["f: Invalid value: 0: f in body should have at least 1 items"],
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "maxItems": 1}),
+            json!(["a", "b"]),
+            &["f: Too many: 2: must have at most 1 item"],
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}}),
+            json!(["a", 1]),
+            &[r#"f[1]: Invalid value: "integer": f[1] in body must be of type string: "integer""#],
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 1}),
+            json!({"a": "b", "c": 1}),
+            &[
+                "f: Too many: 2: must have at most 1 item",
+                r#"f.c: Invalid value: "integer": f.c in body must be of type string: "integer""#,
+            ],
+        ),
+        (
+            json!({"type": "object", "minProperties": 1}),
+            json!({}),
+            &["f: Invalid value: 0: f in body should have at least 1 properties"],
+        ),
+        (
+            json!({"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "string"}}}),
+            json!({"a": "x"}),
+            &["f.b: Required value"],
+        ),
+        (
+            json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}),
+            json!({"kind": "A"}),
+            &["f.apiVersion: Required value: must not be empty"],
+        ),
+    ];
+    for (schema, value, expected) in cases {
+        assert_eq!(
+            errors(schema.clone(), value.clone()),
+            *expected,
+            "{schema} {value}"
+        );
+    }
+}
+
+#[test]
+fn combinations_report_the_closest_alternative() {
+    let one_of = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+        "oneOf": [{"required": ["a"]}, {"required": ["b"]}]});
+    assert_eq!(errors(one_of.clone(), json!({"a": "x"})), [""; 0]);
+    assert_eq!(
+        errors(one_of.clone(), json!({})),
+        [
+            r#"f: Invalid value: "": "f" must validate one and only one schema (oneOf). Found none valid"#,
+            "f.a: Required value"
+        ]
+    );
+    assert_eq!(
+        errors(one_of, json!({"a": "x", "b": "y"})),
+        [
+            r#"f: Invalid value: "": "f" must validate one and only one schema (oneOf). Found 2 valid alternatives"#
+        ]
+    );
+    let any_of = json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]});
+    assert_eq!(errors(any_of, json!(5)), [""; 0]);
+    let not = json!({"type": "string", "not": {"enum": ["root"]}});
+    assert_eq!(
+        errors(not, json!("root")),
+        [r#"f: Invalid value: "": "f" must not validate the schema (not)"#]
+    );
+    let all_of = json!({"type": "string", "allOf": [{"minLength": 2}, {"maxLength": 3}]});
+    assert_eq!(errors(all_of, json!("x")).len(), 2);
+}
+
+#[test]
+fn errors_in_unchanged_parts_are_forgiven_on_update() {
+    let schema = Schema::parse(&json!({"type": "object", "properties": {
+        "a": {"type": "string", "enum": ["x"]},
+        "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+            "items": {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "integer", "maximum": 5}}}},
+    }}))
+    .unwrap();
+    let old = json!({"a": "old", "list": [{"k": "p", "v": 9}, {"k": "q", "v": 9}]});
+    assert_eq!(validate_update(&schema, &old, &old), []);
+    let new = json!({"a": "old", "list": [{"k": "q", "v": 9}, {"k": "p", "v": 8}]});
+    let errors: Vec<_> = validate_update(&schema, &new, &old)
+        .iter()
+        .map(|error| error.field.clone())
+        .collect();
+    assert_eq!(errors, ["list[1].v"]);
+}
