@@ -20,6 +20,8 @@ pub mod model;
 pub mod node;
 pub mod retry;
 pub mod route;
+#[cfg(test)]
+mod testing;
 
 pub use cluster::{Cidr, ClusterConfig, PoolExhausted, SubnetPool, TraefikConfig};
 

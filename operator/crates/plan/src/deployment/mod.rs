@@ -12,6 +12,8 @@ mod situation;
 mod status;
 mod teardown;
 mod verdict;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

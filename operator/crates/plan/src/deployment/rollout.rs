@@ -10,7 +10,7 @@ use api_types::conditions::reason;
 use jiff::Timestamp;
 
 use crate::constraint::satisfies;
-use crate::model::{Node, Service, ServiceMode, Snapshot, Task, TaskSpec, TaskState};
+use crate::model::{Node, Service, ServiceMode, ServiceSpec, Snapshot, Task, TaskSpec, TaskState};
 
 /// How long a task must run before it counts as ready: a program that dies at its start has died
 /// by then, and nobody notices the wait.
@@ -49,13 +49,13 @@ pub(super) struct Failure<'a> {
     pub message: String,
 }
 
-/// Sorts the tasks of a service.
-pub(super) fn tasks<'a>(snapshot: &'a Snapshot, service: &Service, wanted: &TaskSpec, monitor: Duration, now: Timestamp) -> Tasks<'a> {
+/// Sorts the tasks of a service, of which `wanted` is wanted.
+pub(super) fn tasks<'a>(snapshot: &'a Snapshot, service: &Service, wanted: &ServiceSpec, monitor: Duration, now: Timestamp) -> Tasks<'a> {
     let nodes: BTreeMap<&str, &Node> = snapshot.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
     let of_service: Vec<&Task> = snapshot.tasks.iter().filter(|task| task.service_id == service.id).collect();
     let is_lost = |task: &Task| !task.node_id.is_empty() && nodes.get(task.node_id.as_str()).is_none_or(|node| node.state != "ready");
     let meant: Vec<&Task> = of_service.iter().copied().filter(|task| task.desired_state <= TaskState::Running).collect();
-    let is_updated = |task: &Task| same_template(&task.spec, wanted);
+    let is_updated = |task: &Task| same_template(&task.spec, &wanted.task);
     let running: Vec<&Task> = meant.iter().copied().filter(|task| task.state == TaskState::Running && !is_lost(task)).collect();
     let mut next: Option<Duration> = None;
     let mut for_at_least = |task: &Task, time: Duration| {
@@ -70,7 +70,7 @@ pub(super) fn tasks<'a>(snapshot: &'a Snapshot, service: &Service, wanted: &Task
     let mut failures: Vec<Failure<'_>> = of_service.iter().copied().filter(|task| is_updated(task)).filter_map(failure).collect();
     failures.sort_by_key(|failure| std::cmp::Reverse((failure.task.state_since, failure.task.created_at, failure.task.id.clone())));
     Tasks {
-        desired: desired_count(service, wanted, &snapshot.nodes, &meant),
+        desired: desired_count(wanted, &snapshot.nodes, &meant),
         updated: meant.iter().copied().filter(|task| is_updated(task)).collect(),
         lost: meant.iter().copied().filter(|task| is_lost(task) && task.state <= TaskState::Running).collect(),
         meant,
@@ -101,8 +101,8 @@ fn age(task: &Task, now: Timestamp) -> Duration {
     since.map_or(Duration::MAX, |since| Duration::try_from(now.duration_since(since)).unwrap_or(Duration::MAX))
 }
 
-fn desired_count(service: &Service, wanted: &TaskSpec, nodes: &[Node], meant: &[&Task]) -> u64 {
-    match &service.spec.mode {
+fn desired_count(wanted: &ServiceSpec, nodes: &[Node], meant: &[&Task]) -> u64 {
+    match &wanted.mode {
         ServiceMode::Replicated(replicas) => *replicas,
         ServiceMode::Other(_) => 0,
         ServiceMode::Global => {
@@ -113,7 +113,7 @@ fn desired_count(service: &Service, wanted: &TaskSpec, nodes: &[Node], meant: &[
                     "drain" => false,
                     // It keeps its task and takes no new one.
                     "pause" => has_task,
-                    _ => satisfies(node, &wanted.placement.constraints).unwrap_or(has_task),
+                    _ => satisfies(node, &wanted.task.placement.constraints).unwrap_or(has_task),
                 }
             };
             nodes.iter().filter(uses).count() as u64

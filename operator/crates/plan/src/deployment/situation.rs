@@ -78,7 +78,7 @@ pub(super) fn compare<'a>(input: &Input<'_>, snapshot: &'a Snapshot, service: &'
     let template_is_live = live.task == wanted.task && live.endpoint == wanted.endpoint;
     let rolled_back = !template_is_live && was_rolled_back(input, service, desired);
     let monitor = Duration::from_secs(u64::from(input.deployment.spec.rollout.monitor_seconds));
-    let tasks = tasks(snapshot, service, &wanted.task, monitor, input.now);
+    let tasks = tasks(snapshot, service, &wanted, monitor, input.now);
     let mut target = wanted;
     if rolled_back {
         target.task = live.task.clone();

@@ -3,6 +3,8 @@
 mod bind;
 mod plan;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use bind::{Binding, Bindings, Unbound, bind};
 pub use plan::{Deletion, Plan, delete, missing, plan};

@@ -10,7 +10,6 @@ use api_types::conditions as c;
 use api_types::conditions::reason;
 use api_types::node::Availability;
 use api_types::{Node, NodeSpec, labels};
-use jiff::Timestamp;
 
 use super::Bindings;
 use super::bind::{name, object_name, unique_name};
@@ -145,8 +144,7 @@ fn changes(before: &model::NodeSpec, after: &model::NodeSpec) -> Vec<String> {
 
 /// What to do about an object with a deletion timestamp: a machine that is down leaves the Swarm
 /// with it; one that is up keeps its object, because the object would come back at once.
-pub fn delete(object: &Node, bindings: &Bindings, observed: Observed<'_>, now: Timestamp) -> Deletion {
-    let _ = now;
+pub fn delete(object: &Node, bindings: &Bindings, observed: Observed<'_>) -> Deletion {
     let abandoned = object.metadata.annotations.as_ref().and_then(|all| all.get(labels::ABANDON)).is_some_and(|value| value == "true");
     if abandoned {
         return Deletion { done: true, ..Deletion::default() };
