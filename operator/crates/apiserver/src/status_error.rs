@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use crate::managed_fields::{Conflict, Conflicts};
 use crate::registry::ResourceDef;
 use crate::validation::{FieldError, aggregate};
 
@@ -77,11 +78,8 @@ pub enum ApiError {
         message: String,
     },
     /// Server-side apply meets fields of another manager.
-    #[error("Apply failed with {} conflict{}: {}", .causes.len(), if .causes.len() == 1 { "" } else { "s" }, apply_conflicts(.causes))]
-    ApplyConflict {
-        /// Field path and the sentence that names its manager.
-        causes: Vec<(String, String)>,
-    },
+    #[error("{0}")]
+    ApplyConflict(Conflicts),
     /// Fields are wrong.
     #[error("{} \"{}\" is invalid: {}", .subject.qualified(), .subject.name, aggregate(.problems))]
     Invalid {
@@ -157,14 +155,6 @@ pub enum ApiError {
     Internal(String),
 }
 
-fn apply_conflicts(causes: &[(String, String)]) -> String {
-    let lines: Vec<String> = causes
-        .iter()
-        .map(|(field, message)| format!("{message}: {field}"))
-        .collect();
-    lines.join("\n")
-}
-
 fn forbidden_prefix(subject: &Subject) -> String {
     match (subject.resource.is_empty(), subject.name.is_empty()) {
         (true, _) => "forbidden: ".to_owned(),
@@ -206,9 +196,7 @@ impl ApiError {
         match self {
             Self::NotFound(_) | Self::NoSuchPath => (StatusCode::NOT_FOUND, "NotFound"),
             Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
-            Self::Conflict { .. } | Self::ApplyConflict { .. } => {
-                (StatusCode::CONFLICT, "Conflict")
-            }
+            Self::Conflict { .. } | Self::ApplyConflict(_) => (StatusCode::CONFLICT, "Conflict"),
             Self::Invalid { .. } | Self::Unprocessable(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Invalid")
             }
@@ -259,18 +247,24 @@ impl ApiError {
         match self {
             Self::Invalid { problems, .. } => problems
                 .iter()
-                .map(|p| json!({"reason": p.reason.as_str(), "message": p.body(), "field": p.field}))
+                .map(
+                    |p| json!({"reason": p.reason.as_str(), "message": p.body(), "field": p.field}),
+                )
                 .collect(),
-            Self::ApplyConflict { causes } => causes
-                .iter()
-                .map(|(field, message)| json!({"reason": "FieldManagerConflict", "message": message, "field": field}))
-                .collect(),
+            Self::ApplyConflict(conflicts) => {
+                let cause = |conflict: &Conflict| json!({"reason": "FieldManagerConflict", "message": conflict.message(), "field": conflict.field});
+                conflicts.0.iter().map(cause).collect()
+            }
             Self::TooLargeResourceVersion { .. } => {
-                vec![json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"})]
+                vec![
+                    json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}),
+                ]
             }
             Self::NamespaceTerminating { namespace, .. } => {
                 let message = format!("namespace {namespace} is being terminated");
-                vec![json!({"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"})]
+                vec![
+                    json!({"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}),
+                ]
             }
             _ => Vec::new(),
         }

@@ -17,6 +17,7 @@ pub(crate) async fn create(call: &Call) -> Reply {
     let proposal = Proposal {
         object: decoded.value,
         problems: decoded.problems,
+        ..Proposal::default()
     };
     insert(call, proposal)
         .await?

@@ -77,6 +77,7 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Reply {
         Ok(Proposal {
             object,
             problems: patch.problems.clone(),
+            ..Proposal::default()
         })
     };
     rewrite(call, &call.key(), part, change)

@@ -34,6 +34,7 @@ pub(crate) async fn update(call: &Call, part: Part) -> Reply {
         Ok(Proposal {
             object: object.clone(),
             problems: decoded.problems.clone(),
+            ..Proposal::default()
         })
     };
     rewrite(call, &call.key(), part, change)

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::Value;
 use store::{Consistency, Expect, Key, Object, Op, Write, WriteError};
 
 use super::{Call, FieldValidation};
 use crate::builtin::namespace;
 use crate::decode::nul_at;
+use crate::managed_fields::{self, FieldSet, Manager};
 use crate::meta;
 use crate::negotiate::served;
 use crate::registry::{ResourceDef, WriteContext};
@@ -49,6 +51,8 @@ pub(crate) struct Proposal {
     pub(crate) object: Value,
     /// What strict decoding objects to.
     pub(crate) problems: Vec<String>,
+    /// Is it noted already whose fields these are?
+    pub(crate) tracked: bool,
 }
 
 /// What came of a write.
@@ -91,6 +95,9 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     }
     let generated = meta::name(&object).is_empty();
     admit(call, &mut object, proposal.problems)?;
+    if !proposal.tracked {
+        object = tracked(call, None, object);
+    }
     meta::fill_new(&mut object, def, &call.path.namespace, &now)?;
     if def.subresources.status
         && let Some(fields) = object.as_object_mut()
@@ -237,16 +244,51 @@ fn prepare(
     check_place(call, &new)?;
     check_identity(def, &new, old)?;
     admit(call, &mut new, proposal.problems)?;
+    if !proposal.tracked {
+        new = tracked(call, Some(old), new);
+    }
     let mut new = match part {
         Part::Main => main_update(def, new, old)?,
-        Part::Status => with_field_of(old, &new, "status"),
-        Part::Finalize => namespace::with_finalizers_of(old, &new),
+        Part::Status => with_managers_of(with_field_of(old, &new, "status"), &new),
+        Part::Finalize => with_managers_of(namespace::with_finalizers_of(old, &new), &new),
     };
     if part == Part::Main {
         meta::count_generation(&mut new, old, def);
     }
     validate_changed(def, &new, old)?;
+    managed_fields::keep_times_if_unchanged(old, &mut new);
     Ok((!meta::is_no_op(&new, old)).then_some(new))
+}
+
+/// Calls `act` with who writes and with the fields that this request cannot write.
+pub(super) fn with_manager<T>(call: &Call, act: impl FnOnce(&Manager<'_>, &FieldSet) -> T) -> T {
+    let (name, version) = (call.field_manager(), call.def.api_version());
+    let subresource = Some(call.path.subresource.as_str()).filter(|name| !name.is_empty());
+    let manager = Manager {
+        name: &name,
+        subresource,
+        api_version: &version,
+        time: Timestamp::now(),
+    };
+    let reset =
+        managed_fields::reset_fields(&call.def.schema, call.def.subresources.status, subresource);
+    act(&manager, &reset)
+}
+
+fn tracked(call: &Call, old: Option<&Value>, new: Value) -> Value {
+    with_manager(call, |manager, reset| {
+        managed_fields::update(&call.def.schema, old, new, manager, reset)
+    })
+}
+
+fn with_managers_of(mut object: Value, source: &Value) -> Value {
+    if let Ok(metadata) = meta::fields(&mut object) {
+        match source.get("metadata").and_then(|m| m.get("managedFields")) {
+            Some(managers) => metadata.insert("managedFields".to_owned(), managers.clone()),
+            None => metadata.remove("managedFields"),
+        };
+    }
+    object
 }
 
 fn main_update(def: &ResourceDef, mut new: Value, old: &Value) -> Result<Value, ApiError> {

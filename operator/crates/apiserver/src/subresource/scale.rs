@@ -65,7 +65,7 @@ async fn change(
         )?;
         Ok(Proposal {
             object,
-            problems: Vec::new(),
+            ..Proposal::default()
         })
     };
     let written = rewrite(call, &call.key(), Part::Main, apply).await?;

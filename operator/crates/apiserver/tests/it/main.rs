@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod apply;
 mod crud;
 mod kinds;
 mod lists;
