@@ -35,7 +35,7 @@ pub(crate) async fn reconcile(object: Arc<Node>, scope: Arc<Scope<Node>>) -> Res
     }
     let (observed, bindings) = bound(context, &observation);
     if object.metadata.deletion_timestamp.is_some() {
-        let deletion = plan::node::delete(&object, &bindings, observed, context.now());
+        let deletion = plan::node::delete(&object, &bindings, observed);
         act(&object, &deletion.steps, &deletion.events, &scope).await?;
         if deletion.done {
             finalizer::release(&api, &*object).await?;

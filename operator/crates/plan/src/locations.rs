@@ -114,3 +114,52 @@ pub fn node_rows(snapshot: &Snapshot) -> Vec<Row> {
 fn set(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, route};
+
+    #[test]
+    fn one_row_for_each_task_with_the_truth_about_it() {
+        // cases F37, F39, F41, F53
+        let mut world = World::new(json!({"image": "web:1", "replicas": 3, "ports": [{"name": "http", "containerPort": 8080}],
+            "healthCheck": {"exec": {"command": ["true"]}}}));
+        world.routes.push(route("r", 0, json!({"hostnames": ["b.example.com", "a.example.com"], "rules": [{"backendRefs": [{"name": "web", "port": 8080}]}]})));
+        world.converge();
+        let rows = |world: &World| task_rows(&world.snapshot, [&world.deployment], &world.resolution());
+        let before = rows(&world);
+        assert_eq!(before.len(), 3);
+        insta::assert_json_snapshot!("location", before[0].columns);
+        world.pass(1000);
+        assert_eq!(rows(&world), before, "case F78");
+
+        world.snapshot.nodes[0].state = "down".into();
+        world.snapshot.tasks[1].state = TaskState::Failed;
+        world.snapshot.tasks[1].error = "task: non-zero exit (3)".into();
+        world.snapshot.tasks[1].exit_code = Some(3);
+        let after = rows(&world);
+        assert_eq!(after[0].columns["status"], "unknown");
+        assert_eq!((&after[1].columns["status"], &after[1].columns["exit_code"]), (&json!("failed"), &json!(3)));
+        assert_ne!(after[1].hash, before[1].hash);
+        // Whose it is, its container says, so that it survives its service (F40).
+        world.snapshot.services.clear();
+        assert_eq!(rows(&world).len(), 3);
+        world.snapshot.tasks.pop();
+        assert_eq!(rows(&world).len(), 2);
+    }
+
+    #[test]
+    fn rows_of_nodes_use_dockers_words() {
+        let mut world = World::new(json!({"image": "x"}));
+        world.snapshot.nodes[0].nano_cpus = 2_000_000_000;
+        world.snapshot.nodes[0].spec.labels.insert(labels::NODE_REGION.into(), "eu".into());
+        let rows = node_rows(&world.snapshot);
+        assert_eq!(rows[0].key, "n1id");
+        assert_eq!(rows[0].columns["total_cpu_millicores"], 2000);
+        assert_eq!(rows[0].columns["availability"], "active");
+        assert_eq!(rows[0].columns["region"], "eu");
+        assert!(rows[1].columns["region"].is_null());
+    }
+}
