@@ -21,11 +21,9 @@ use crate::cache::Change;
 use crate::db::{from_db, to_db};
 use crate::error::{Error, WriteError, is_rolled_back};
 use crate::object::{Expect, Key, Object, Op, Write};
-use crate::shared::{Backoff, Core};
+use crate::shared::{Backoff, CONNECT_PATIENCE, Core};
 use crate::text::Text;
 
-/// How long one attempt to connect may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the answer to a committed write waits for the cache.
 const CACHE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -174,7 +172,8 @@ impl Committer {
         let id = rand::random::<i64>();
         let before = self.core.cache.revision();
         let started = Instant::now();
-        let patience = self.core.config.statement_timeout + CONNECT_PATIENCE;
+        // The server gives up first, so that silence means a lost connection.
+        let patience = self.core.config.write_timeout + CONNECT_PATIENCE;
         match tokio::time::timeout(patience, execute(&mut connection, id, &batch)).await {
             Ok(Ok(outcomes)) => {
                 self.connection = Some(connection);
@@ -249,9 +248,12 @@ impl Committer {
 
     async fn connect(&self) -> Result<PgConnection, Error> {
         let mut connection = self.core.connector.connect(CONNECT_PATIENCE).await?;
-        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
-            .fetch_one(&mut connection)
-            .await?;
+        let timeout = self.core.config.write_timeout.as_millis();
+        let (pid, _): (i32, String) =
+            sqlx::query_as("select pg_backend_pid(), set_config('statement_timeout', $1, false)")
+                .bind(timeout.to_string())
+                .fetch_one(&mut connection)
+                .await?;
         self.core
             .writer_pid
             .store(pid.unsigned_abs(), Ordering::Relaxed);

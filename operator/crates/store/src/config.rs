@@ -12,14 +12,15 @@ pub struct Config {
     pub max_connections: u32,
     /// How long `open` tries to connect before it gives up.
     pub connect_timeout: Duration,
-    /// How long a write waits for its turn and for a lost connection before it fails.
+    /// How long a write waits for its turn and for a lost connection before it fails, and the
+    /// `statement_timeout` of a transaction of writes.
     pub write_timeout: Duration,
     /// Most writes in one transaction: enough for the group commit to pay, few enough that no
     /// transaction takes longer than some milliseconds.
     pub max_batch: usize,
     /// Most writes that wait; the next one waits outside, up to `write_timeout`.
     pub write_queue: usize,
-    /// `statement_timeout` of every session; twice the time of the slowest statement known, a
+    /// `statement_timeout` of all other statements; twice the time of the slowest statement known, a
     /// full read of 100,000 objects.
     pub statement_timeout: Duration,
     /// `lock_timeout` of every session.

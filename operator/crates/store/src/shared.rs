@@ -19,6 +19,9 @@ use crate::metrics::Metrics;
 /// How long a reader waits for a revision that the cache does not have yet; as kube-apiserver.
 pub(crate) const FRESHNESS_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long one attempt to connect may take.
+pub(crate) const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Between two attempts to do something that failed: 50 ms doubling to 1 s, jittered. Short,
 /// because Postgres being away stops all writes and few processes ask.
 pub(crate) struct Backoff(Duration);

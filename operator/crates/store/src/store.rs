@@ -49,7 +49,7 @@ impl Store {
     pub async fn open(config: Config) -> Result<Self, Error> {
         let connector = Connector::new(&config)?;
         let pool = connector.pool(config.max_connections, FRESHNESS_PATIENCE);
-        let (head, cluster_uid) = connect(&pool, config.connect_timeout).await?;
+        let (head, cluster_uid) = connect(&connector, &pool, config.connect_timeout).await?;
         warn_if_not_durable(&pool).await?;
         let core = Arc::new(Core::new(config, connector, pool, cluster_uid, head));
         tailer::fill(&core).await?;
@@ -260,12 +260,16 @@ async fn until_stopped(core: Arc<Core>, task: impl Future<Output = ()>) {
 }
 
 /// Connects and migrates, again and again until it works or the time is over.
-async fn connect(pool: &PgPool, patience: Duration) -> Result<(Head, uuid::Uuid), Error> {
+async fn connect(
+    connector: &Connector,
+    pool: &PgPool,
+    patience: Duration,
+) -> Result<(Head, uuid::Uuid), Error> {
     let deadline = Instant::now() + patience;
     let mut backoff = Backoff::new();
     loop {
         let attempt = async {
-            migrate::migrate(pool).await?;
+            migrate::migrate(connector).await?;
             Ok((db::head(pool).await?, db::cluster_uid(pool).await?))
         };
         match attempt.await {

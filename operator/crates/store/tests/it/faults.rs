@@ -9,6 +9,7 @@ use futures::future::join_all;
 use store::{Config, Consistency, Error, Expect, Store, WatchFrom, WriteError};
 
 use crate::postgres::{Database, Postgres, private_database};
+use crate::proxy::{Cut, MARK, Proxy};
 use crate::support::*;
 
 /// What writers know of each key: the last acknowledged value, and whether a later write is unknown.
@@ -191,35 +192,47 @@ async fn opening_before_postgres() {
     opening.await.unwrap().unwrap();
 }
 
-/// A connection that dies in the commit, after it was durable: the log tells.
+/// A connection that dies when the commit was durable and not yet answered: the log tells.
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost() {
-    let database = private_database().await;
-    let store = open(&database).await;
-    create(&store, "a", 1).await;
-    let mut connection = database.connect().await;
-    // The server ends the session of every writer of `b` when its transaction has committed:
-    // a deferred trigger runs in the commit, the signal is acted upon after it.
-    let sql = "create function hang_up() returns trigger language plpgsql as $$
-               begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$";
-    sqlx::query(sql).execute(&mut connection).await.unwrap();
-    let sql =
-        "create constraint trigger hang_up after insert on objects deferrable initially deferred
-               for each row when (new.name = 'b') execute function hang_up()";
-    sqlx::query(sql).execute(&mut connection).await.unwrap();
-    let result = put(&store, "b", Expect::Absent, 1).await;
-    let there = store.get(&key("b"), Consistency::Latest).await.unwrap();
-    match result {
-        Ok(object) => assert_eq!(there.unwrap().revision, object.revision),
-        Err(WriteError::Store(Error::Unavailable(text))) => {
-            assert!(
-                text.contains("unknown") && there.is_none(),
-                "{text} {there:?}"
-            );
-        }
-        Err(error) => panic!("{error}"),
-    }
-    create(&store, "c", 1).await;
+    let (database, proxy, store) = through_proxy(Cut::Answer).await;
+    let written = create(&store, MARK, 1).await;
+    assert!(proxy.has_cut());
+    let reread = open(&database).await;
+    let there = reread.get(&key(MARK), Consistency::Latest).await.unwrap();
+    assert_eq!(there.unwrap().revision, written.revision);
+    assert_eq!(store.metrics().unknown_outcomes.get(), 0);
+    let next = create(&store, "next", 1).await;
+    assert_eq!(next.revision, written.revision + 1);
+}
+
+/// A connection that dies on the way there: nobody can know.
+#[tokio::test]
+async fn a_commit_that_may_have_been_lost() {
+    let (_database, proxy, store) = through_proxy(Cut::Question).await;
+    let result = put(&store, MARK, Expect::Absent, 1).await;
+    let Err(WriteError::Store(Error::Unavailable(text))) = result else {
+        panic!("{result:?}")
+    };
+    assert!(
+        proxy.has_cut() && text.contains("whether the write happened is unknown"),
+        "{text}"
+    );
+    assert_eq!(store.metrics().unknown_outcomes.get(), 1);
+    assert_eq!(create(&store, MARK, 1).await.revision, 3);
+}
+
+async fn through_proxy(cut: Cut) -> (Database, Proxy, Store) {
+    let database = crate::postgres::database().await;
+    let proxy = Proxy::start(&database, cut);
+    let database_url = database.url_at(proxy.directory.path());
+    let config = Config {
+        database_url,
+        ..config(&database)
+    };
+    let store = Store::open(config).await.unwrap();
+    create(&store, "first", 1).await;
+    (database, proxy, store)
 }
 
 async fn stop(database: &Database) {

@@ -10,6 +10,7 @@ mod lists;
 mod postgres;
 mod projections;
 mod property;
+mod proxy;
 mod replicas;
 mod support;
 mod watches;

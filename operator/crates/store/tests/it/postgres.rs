@@ -70,6 +70,11 @@ impl Database {
         self.server.url(&self.name)
     }
 
+    /// The same through a socket in another directory.
+    pub fn url_at(&self, directory: &Path) -> String {
+        url(&self.name, directory)
+    }
+
     /// A connection beside the store, to look and to interfere.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
@@ -123,10 +128,12 @@ impl Postgres {
     }
 
     fn url(&self, database: &str) -> String {
-        format!(
-            "postgres:///{database}?host={}&user=postgres",
-            self.directory.path().display()
-        )
+        url(database, self.directory.path())
+    }
+
+    /// Where the server listens.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join(".s.PGSQL.5432")
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -230,6 +237,13 @@ impl Postgres {
         );
         self.stop();
     }
+}
+
+fn url(database: &str, directory: &Path) -> String {
+    format!(
+        "postgres:///{database}?host={}&user=postgres",
+        directory.display()
+    )
 }
 
 impl Drop for Postgres {

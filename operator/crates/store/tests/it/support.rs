@@ -38,7 +38,7 @@ pub fn key(name: &str) -> Key {
 }
 
 pub fn value(name: &str, n: u64) -> Value {
-    json!({"kind": "Thing", "metadata": {"name": name, "labels": {"even": (n % 2 == 0).to_string()}}, "n": n})
+    json!({"kind": "Thing", "metadata": {"name": name, "labels": {"even": n.is_multiple_of(2).to_string()}}, "n": n})
 }
 
 pub fn write(key: Key, expect: Expect, op: Op) -> Write {
