@@ -222,7 +222,7 @@ pub(super) fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec
             errors: Vec::new(),
             budget: RUN_BUDGET,
         };
-        run.node(schema, new, old, &Path::root());
+        run.node(schema, new, old, false, &Path::root());
         run.errors
     })
 }
@@ -234,18 +234,32 @@ struct Run<'l> {
 }
 
 impl Run<'_> {
-    fn node(&mut self, schema: &Schema, new: &Value, old: Option<&Value>, path: &Path<'_>) {
+    /// `unchanged` is true below a value that is as it was: there only transition rules run, for
+    /// objects must not become unchangeable when a rule is added.
+    fn node(
+        &mut self,
+        schema: &Schema,
+        new: &Value,
+        old: Option<&Value>,
+        unchanged: bool,
+        path: &Path<'_>,
+    ) {
         if !schema.has_rules || (new.is_null() && schema.nullable) {
             return;
         }
-        self.rules(schema, new, old, path);
+        let unchanged = unchanged || old == Some(new);
+        self.rules(schema, new, old, unchanged, path);
         match new {
             Value::Object(fields) => {
                 for (name, field) in fields {
                     let old = old.and_then(|old| old.get(name));
                     match (schema.properties.get(name), &schema.additional) {
-                        (Some(below), _) => self.node(below, field, old, &path.field(name)),
-                        (None, Some(below)) => self.node(below, field, old, &path.key(name)),
+                        (Some(below), _) => {
+                            self.node(below, field, old, unchanged, &path.field(name))
+                        }
+                        (None, Some(below)) => {
+                            self.node(below, field, old, unchanged, &path.key(name))
+                        }
                         (None, None) => {}
                     }
                 }
@@ -256,31 +270,41 @@ impl Run<'_> {
                 };
                 for (index, item) in items.iter().enumerate() {
                     let old = old.and_then(|old| matching_item(schema, item, old));
-                    self.node(below, item, old, &path.index(index));
+                    self.node(below, item, old, unchanged, &path.index(index));
                 }
             }
             _ => {}
         }
     }
 
-    fn rules(&mut self, schema: &Schema, new: &Value, old: Option<&Value>, path: &Path<'_>) {
-        if schema.rules.is_empty() || self.budget == 0 {
+    fn rules(
+        &mut self,
+        schema: &Schema,
+        new: &Value,
+        old: Option<&Value>,
+        unchanged: bool,
+        path: &Path<'_>,
+    ) {
+        let runs = |rule: &Rule| match (rule.uses_old_self, old) {
+            (false, _) => !unchanged,
+            (true, Some(_)) => true,
+            (true, None) => rule.optional_old_self,
+        };
+        let rules: Vec<_> = schema.rules.iter().filter(|rule| runs(rule)).collect();
+        if rules.is_empty() || self.budget == 0 {
             return;
         }
         let (this, longest) = to_cel(new, Some(schema));
         // Old values are converted only where a rule looks at them.
         let before = old
-            .filter(|_| schema.rules.iter().any(|rule| rule.uses_old_self))
+            .filter(|_| rules.iter().any(|rule| rule.uses_old_self))
             .map(|old| to_cel(old, Some(schema)).0);
         let mut scope = self.library.new_inner_scope();
         scope.add_variable_from_value("self", this);
         if let Some(before) = &before {
             scope.add_variable_from_value("oldSelf", before.clone());
         }
-        for rule in &schema.rules {
-            if rule.uses_old_self && before.is_none() && !rule.optional_old_self {
-                continue;
-            }
+        for rule in rules {
             let rounds = u64::try_from(longest)
                 .unwrap_or(u64::MAX)
                 .saturating_pow(rule.nesting);

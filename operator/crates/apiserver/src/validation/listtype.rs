@@ -7,14 +7,16 @@ use serde_json::{Map, Value};
 use super::field::{FieldError, Path};
 use crate::schema::{ListType, Schema};
 
+/// Every duplicate in `value`.
+pub(super) fn errors(schema: &Schema, value: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    validate(schema, value, &Path::root(), &mut errors);
+    errors
+}
+
 /// Appends a `Duplicate value` for the second of every item (set) or key (map) that is there
 /// more than once.
-pub(super) fn validate(
-    schema: &Schema,
-    value: &Value,
-    path: &Path<'_>,
-    errors: &mut Vec<FieldError>,
-) {
+fn validate(schema: &Schema, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
@@ -90,8 +92,7 @@ mod tests {
             "map": [{"port": 1}, {"port": 1, "protocol": "UDP"}, {"port": 1}],
             "nested": {"k": [1, 1]},
         });
-        let mut errors = Vec::new();
-        validate(&schema, &value, &Path::root(), &mut errors);
+        let errors = errors(&schema, &value);
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

@@ -32,7 +32,10 @@ pub fn validate_object(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec
     if let Some(old) = old.filter(|_| !errors.is_empty()) {
         errors = structural::validate_update(schema, new, old);
     }
-    listtype::validate(schema, new, &Path::root(), &mut errors);
+    // A list that had duplicates before may keep them.
+    if old.is_none_or(|old| listtype::errors(schema, old).is_empty()) {
+        errors.extend(listtype::errors(schema, new));
+    }
     if !schema.has_rules {
         return errors;
     }

@@ -200,3 +200,25 @@ fn rules_wait_until_the_object_fits_its_schema() {
         "{found:?}"
     );
 }
+
+#[test]
+fn unchanged_values_answer_to_transition_rules_only() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 5", "message": "too small"}]},
+        "b": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > oldSelf", "message": "must grow"}]},
+        "list": {"type": "array", "items": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 5", "message": "too small"}]}},
+    }});
+    let old = json!({"a": 1, "b": 1, "list": [1]});
+    assert_eq!(
+        errors(schema.clone(), old.clone(), Some(old.clone())),
+        ["b: Invalid value: 1: must grow"]
+    );
+    let new = json!({"a": 2, "b": 2, "list": [1, 6]});
+    assert_eq!(
+        errors(schema, new, Some(old)),
+        [
+            "a: Invalid value: 2: too small",
+            "list[0]: Invalid value: 1: too small"
+        ]
+    );
+}
