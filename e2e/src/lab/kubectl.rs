@@ -91,7 +91,7 @@ impl Kubectl {
             .take()
             .context("kubectl has no standard input")?;
         // kubectl takes what starts with a brace for JSON; ours may be YAML in flow style.
-        let text = if stdin.starts_with('{') {
+        let text = if stdin.trim_start().starts_with('{') {
             format!("---\n{stdin}")
         } else {
             stdin.to_owned()

@@ -185,7 +185,17 @@ async fn what_did_not_change_is_not_touched() -> anyhow::Result<()> {
     let manifest = format!("{SETTINGS}{EVERY_FIELD}")
         .replace("hostPort: 19000, publishMode: Host", "protocol: UDP");
     ns.kubectl.apply(&manifest).await?;
-    let before = ns.ready("deployment", "full").await?;
+    // The last thing that a rollout has to say is that its tasks stayed up.
+    let before = eventually("all tasks are available", async || {
+        let object = ns.kubectl.get(&["deployment", "full"]).await?;
+        ensure!(
+            object["status"]["availableReplicas"] == 2,
+            "{}",
+            object["status"]
+        );
+        Ok(object)
+    })
+    .await?;
     let version = ns.service("full")?["Version"].clone();
     let said = ns.kubectl.apply(&manifest).await?;
     ensure!(
@@ -198,7 +208,9 @@ async fn what_did_not_change_is_not_touched() -> anyhow::Result<()> {
     let after = ns.kubectl.get(&["deployment", "full"]).await?;
     ensure!(
         after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"],
-        "{before}\n{after}"
+        "{}\n{}",
+        before["status"],
+        after["status"]
     );
     ensure!(
         ns.service("full")?["Version"] == version,

@@ -44,7 +44,13 @@ async fn every_sample_becomes_ready() -> anyhow::Result<()> {
             "a second apply changed something: {changed:?}"
         );
         kubectl
-            .run(&["delete", "-f", directory, "--timeout=90s"])
+            .run(&[
+                "delete",
+                "-f",
+                directory,
+                "--ignore-not-found",
+                "--timeout=90s",
+            ])
             .await?;
     }
     ensure!(
