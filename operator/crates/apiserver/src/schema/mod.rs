@@ -24,7 +24,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use self::error::SchemaError;
-pub use self::prune::strict_decoding_error;
 use crate::validation::cel::Rule;
 
 /// One node of a schema, parsed. The fields are those of `JSONSchemaProps`.

@@ -3,8 +3,8 @@
 //! Every check returns all errors at once as [`FieldError`]s; turning them into a `Status` is
 //! the business of the HTTP edge. Nothing here does I/O, and no JSON value makes it panic.
 //!
-//! - [`validate_object`]: schema, embedded objects, list types and CEL rules;
-//! - [`validate_own_kind`]: what neither a schema nor CEL expresses about our own kinds;
+//! - [`validate_object`]: schema, embedded objects, list types, CEL rules, and what neither of
+//!   them expresses about our own kinds;
 //! - [`meta`]: object metadata on create and update;
 //! - [`names`]: the grammars of names, labels and annotations.
 
@@ -36,6 +36,12 @@ pub fn validate_object(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec
     if old.is_none_or(|old| listtype::errors(schema, old).is_empty()) {
         errors.extend(listtype::errors(schema, new));
     }
+    let before = old.map(own_kind).unwrap_or_default();
+    errors.extend(
+        own_kind(new)
+            .into_iter()
+            .filter(|error| !before.contains(error)),
+    );
     if !schema.has_rules {
         return errors;
     }
@@ -55,14 +61,33 @@ pub fn validate_object(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec
 }
 
 /// Checks that `api-types` makes for our own kinds beyond their schemas; none for other groups.
-pub fn validate_own_kind(group: &str, kind: &str, object: &Value) -> Vec<FieldError> {
-    if group != api_types::GROUP {
+fn own_kind(object: &Value) -> Vec<FieldError> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    if text("apiVersion").split('/').next() != Some(api_types::GROUP) {
         return Vec::new();
     }
     let convert =
         |error: api_types::FieldError| FieldError::invalid(error.path, error.value, error.detail);
-    api_types::validate(kind, object)
-        .into_iter()
-        .map(convert)
-        .collect()
+    let found = api_types::validate(text("kind"), object);
+    found.into_iter().map(convert).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn own_kinds_are_checked_beyond_their_schema_and_old_errors_forgiven() {
+        let schema = Schema::default();
+        let object = |name: &str| json!({"apiVersion": api_types::API_VERSION, "kind": "Deployment", "metadata": {"name": name}});
+        let errors = validate_object(&schema, &object("a.b"), None);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].field, "metadata.name");
+        assert!(validate_object(&schema, &object("a.b"), Some(&object("a.b"))).is_empty());
+        let foreign =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a.b"}});
+        assert!(validate_object(&schema, &foreign, None).is_empty());
+    }
 }
