@@ -9,6 +9,7 @@ mod protobuf;
 mod tables;
 mod yaml;
 
+use protobuf::ProtobufError;
 use serde_json::Value;
 
 use crate::patch::{MAX_DEPTH, depth};
@@ -41,8 +42,10 @@ pub(crate) fn body(content_type: Option<&str>, bytes: &[u8]) -> Result<Decoded, 
         "" | "application/json" => json_body(bytes)?,
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml_body(bytes)?,
         PROTOBUF => {
-            let value =
-                protobuf::parse(bytes).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+            let value = protobuf::parse(bytes).map_err(|error| match &error {
+                ProtobufError::Kind { .. } => ApiError::UnsupportedMediaType(error.to_string()),
+                _ => ApiError::BadRequest(error.to_string()),
+            })?;
             Decoded {
                 value,
                 problems: Vec::new(),
