@@ -117,7 +117,9 @@ impl ClusterConfig {
     /// A free subnet for a new namespace network: the first one of the pool that touches no
     /// network seen. `Ok(None)`: the Engine shall choose. `Err`: the pool is used up.
     pub fn free_subnet(&self, networks: &[Network]) -> Result<Option<String>, PoolExhausted> {
-        let Some(pool) = self.namespace_subnets else { return Ok(None) };
+        let Some(pool) = self.namespace_subnets else {
+            return Ok(None);
+        };
         let taken: Vec<(u64, u64)> = networks
             .iter()
             .flat_map(|network| &network.subnets)
@@ -129,16 +131,23 @@ impl ClusterConfig {
         let size = 1_u64 << (32 - u32::from(pool.prefix.clamp(1, 30)));
         while first + size - 1 <= end {
             let last = first + size - 1;
-            match taken.iter().find(|(from, to)| *from <= last && first <= *to) {
+            match taken
+                .iter()
+                .find(|(from, to)| *from <= last && first <= *to)
+            {
                 // Jump behind the network in the way, to the next whole block.
                 Some((_, to)) => first = (to + size) / size * size,
                 None => {
-                    let address = u32::try_from(first).map_or(pool.base.address, std::net::Ipv4Addr::from);
+                    let address =
+                        u32::try_from(first).map_or(pool.base.address, std::net::Ipv4Addr::from);
                     return Ok(Some(format!("{address}/{}", pool.prefix)));
                 }
             }
         }
-        Err(PoolExhausted { pool: format!("{}/{}", pool.base.address, pool.base.prefix), prefix: pool.prefix })
+        Err(PoolExhausted {
+            pool: format!("{}/{}", pool.base.address, pool.base.prefix),
+            prefix: pool.prefix,
+        })
     }
 }
 
@@ -168,7 +177,10 @@ mod tests {
     use super::*;
 
     fn cluster() -> ClusterConfig {
-        ClusterConfig { uid: "c1".into(), ..ClusterConfig::default() }
+        ClusterConfig {
+            uid: "c1".into(),
+            ..ClusterConfig::default()
+        }
     }
 
     #[test]
@@ -191,14 +203,41 @@ mod tests {
         // case F16
         let mut cluster = cluster();
         assert_eq!(cluster.free_subnet(&[]), Ok(None));
-        cluster.namespace_subnets = Some(SubnetPool { base: Cidr::parse("10.20.0.0/16").unwrap(), prefix: 24 });
-        let network = |subnet: &str| Network { subnets: vec![subnet.into()], ..Network::default() };
+        cluster.namespace_subnets = Some(SubnetPool {
+            base: Cidr::parse("10.20.0.0/16").unwrap(),
+            prefix: 24,
+        });
+        let network = |subnet: &str| Network {
+            subnets: vec![subnet.into()],
+            ..Network::default()
+        };
         assert_eq!(cluster.free_subnet(&[]).unwrap().unwrap(), "10.20.0.0/24");
-        assert_eq!(cluster.free_subnet(&[network("10.20.0.0/23")]).unwrap().unwrap(), "10.20.2.0/24");
-        assert_eq!(cluster.free_subnet(&[network("10.20.0.64/28")]).unwrap().unwrap(), "10.20.1.0/24");
-        assert_eq!(cluster.free_subnet(&[network("fd00::/64"), network("192.168.0.0/16")]).unwrap().unwrap(), "10.20.0.0/24");
+        assert_eq!(
+            cluster
+                .free_subnet(&[network("10.20.0.0/23")])
+                .unwrap()
+                .unwrap(),
+            "10.20.2.0/24"
+        );
+        assert_eq!(
+            cluster
+                .free_subnet(&[network("10.20.0.64/28")])
+                .unwrap()
+                .unwrap(),
+            "10.20.1.0/24"
+        );
+        assert_eq!(
+            cluster
+                .free_subnet(&[network("fd00::/64"), network("192.168.0.0/16")])
+                .unwrap()
+                .unwrap(),
+            "10.20.0.0/24"
+        );
         let error = cluster.free_subnet(&[network("10.0.0.0/8")]).unwrap_err();
-        assert_eq!(error.to_string(), "the address pool 10.20.0.0/16 has no free /24 for another network");
+        assert_eq!(
+            error.to_string(),
+            "the address pool 10.20.0.0/16 has no free /24 for another network"
+        );
     }
 
     #[test]

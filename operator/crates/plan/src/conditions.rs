@@ -30,11 +30,22 @@ impl From<bool> for Is {
 impl<'a> Conditions<'a> {
     /// Starts from the conditions that the object has now.
     pub(crate) fn new(previous: &'a [Condition], generation: i64, now: Timestamp) -> Self {
-        Self { previous, generation, now, set: Vec::new() }
+        Self {
+            previous,
+            generation,
+            now,
+            set: Vec::new(),
+        }
     }
 
     /// Says it; what was said of the type before is replaced.
-    pub(crate) fn set(&mut self, type_: &str, is: impl Into<Is>, reason: &str, message: impl Into<String>) {
+    pub(crate) fn set(
+        &mut self,
+        type_: &str,
+        is: impl Into<Is>,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
         let value = match is.into() {
             Is::True => status::TRUE,
             Is::False => status::FALSE,
@@ -42,7 +53,10 @@ impl<'a> Conditions<'a> {
         };
         let last_transition_time = find(self.previous, type_)
             .filter(|before| before.status == value)
-            .map_or_else(|| Time(self.now), |before| before.last_transition_time.clone());
+            .map_or_else(
+                || Time(self.now),
+                |before| before.last_transition_time.clone(),
+            );
         self.set.retain(|condition| condition.type_ != type_);
         self.set.push(Condition {
             type_: type_.to_owned(),
@@ -73,8 +87,19 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 /// Do two sets of conditions say the same? Times and order do not count.
 pub fn equal_ignoring_times(left: &[Condition], right: &[Condition]) -> bool {
     let same = |a: &Condition, b: &Condition| {
-        (&a.type_, &a.status, &a.reason, &a.message, a.observed_generation)
-            == (&b.type_, &b.status, &b.reason, &b.message, b.observed_generation)
+        (
+            &a.type_,
+            &a.status,
+            &a.reason,
+            &a.message,
+            a.observed_generation,
+        ) == (
+            &b.type_,
+            &b.status,
+            &b.reason,
+            &b.message,
+            b.observed_generation,
+        )
     };
     left.len() == right.len() && left.iter().all(|a| right.iter().any(|b| same(a, b)))
 }
@@ -95,9 +120,15 @@ mod tests {
         second.set("Ready", false, "CrashLoop", "it ends");
         second.set("Stalled", true, "CrashLoop", "it ends");
         let second = second.finish();
-        assert_eq!(find(&second, "Ready").unwrap().last_transition_time, Time(at(10)));
+        assert_eq!(
+            find(&second, "Ready").unwrap().last_transition_time,
+            Time(at(10))
+        );
         assert_eq!(find(&second, "Ready").unwrap().observed_generation, Some(2));
-        assert_eq!(find(&second, "Stalled").unwrap().last_transition_time, Time(at(20)));
+        assert_eq!(
+            find(&second, "Stalled").unwrap().last_transition_time,
+            Time(at(20))
+        );
         assert!(is_true(&second, "Stalled") && !is_true(&second, "Ready"));
         assert!(!equal_ignoring_times(&first, &second));
         let mut later = second.clone();

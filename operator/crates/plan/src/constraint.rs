@@ -29,7 +29,10 @@ fn holds(node: &Node, constraint: &str) -> Option<bool> {
         "node.platform.arch" => node.architecture.as_str(),
         lower if lower.starts_with("node.labels.") => {
             // The label's own name keeps its case; an absent label compares as empty.
-            node.spec.labels.get(&key["node.labels.".len()..]).map_or("", String::as_str)
+            node.spec
+                .labels
+                .get(&key["node.labels.".len()..])
+                .map_or("", String::as_str)
         }
         _ => return None,
     };
@@ -52,7 +55,12 @@ mod tests {
 
     #[test]
     fn constraints_are_answered_as_the_scheduler_does() {
-        let mut node = Node { id: "n1id".into(), hostname: "n1".into(), os: "linux".into(), ..Node::default() };
+        let mut node = Node {
+            id: "n1id".into(),
+            hostname: "n1".into(),
+            os: "linux".into(),
+            ..Node::default()
+        };
         node.spec.role = "worker".into();
         node.spec.labels.insert("Zone".into(), "A".into());
         let cases = [
@@ -72,9 +80,17 @@ mod tests {
         for (constraint, expected) in cases {
             assert_eq!(holds(&node, constraint), expected, "{constraint}");
         }
-        let all = |list: &[&str]| satisfies(&node, &list.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>());
+        let all = |list: &[&str]| {
+            satisfies(
+                &node,
+                &list.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>(),
+            )
+        };
         assert_eq!(all(&[]), Some(true));
-        assert_eq!(all(&["engine.labels.x==y", "node.role==manager"]), Some(false));
+        assert_eq!(
+            all(&["engine.labels.x==y", "node.role==manager"]),
+            Some(false)
+        );
         assert_eq!(all(&["engine.labels.x==y", "node.role==worker"]), None);
     }
 }

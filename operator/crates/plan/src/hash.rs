@@ -24,10 +24,18 @@ pub(crate) fn short_hash(text: &str) -> String {
 /// A number from a text, below 2^53 so that every JSON reader keeps it exactly.
 pub(crate) fn number_of(text: &str) -> u64 {
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)) >> 11
+    digest
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte))
+        >> 11
 }
 
 fn hex(text: &str, characters: usize) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(characters / 2).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .take(characters / 2)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -59,11 +59,19 @@ pub struct PlannedEvent {
 
 impl PlannedEvent {
     pub(crate) fn normal(reason: &str, message: impl Into<String>) -> Self {
-        Self { warning: false, reason: reason.to_owned(), message: message.into() }
+        Self {
+            warning: false,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
     }
 
     pub(crate) fn warning(reason: &str, message: impl Into<String>) -> Self {
-        Self { warning: true, reason: reason.to_owned(), message: message.into() }
+        Self {
+            warning: true,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -84,6 +92,10 @@ impl Row {
             serde_json::Value::Object(columns) => columns,
             _ => serde_json::Map::new(),
         };
-        Self { key, hash: hash::hash_of(&columns), columns }
+        Self {
+            key,
+            hash: hash::hash_of(&columns),
+            columns,
+        }
     }
 }

@@ -23,18 +23,35 @@ pub fn task_rows<'a>(
     let ports: BTreeMap<ObjectKey, u16> = deployments
         .into_iter()
         .filter_map(|deployment| {
-            let key = ObjectKey::new(deployment.metadata.namespace.clone()?, deployment.metadata.name.clone()?);
+            let key = ObjectKey::new(
+                deployment.metadata.namespace.clone()?,
+                deployment.metadata.name.clone()?,
+            );
             Some((key, deployment.spec.ports.first()?.container_port))
         })
         .collect();
-    let services: BTreeMap<&str, &Service> = snapshot.services.iter().map(|service| (service.id.as_str(), service)).collect();
-    let nodes: BTreeMap<&str, &Node> = snapshot.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let services: BTreeMap<&str, &Service> = snapshot
+        .services
+        .iter()
+        .map(|service| (service.id.as_str(), service))
+        .collect();
+    let nodes: BTreeMap<&str, &Node> = snapshot
+        .nodes
+        .iter()
+        .map(|node| (node.id.as_str(), node))
+        .collect();
     let row = |task: &Task| {
         let service = services.get(task.service_id.as_str()).copied();
         let id = identity(task, service, labels::DEPLOYMENT_ID)?;
-        let key = id.split_once('/').map(|(namespace, name)| ObjectKey::new(namespace, name))?;
+        let key = id
+            .split_once('/')
+            .map(|(namespace, name)| ObjectKey::new(namespace, name))?;
         let node = nodes.get(task.node_id.as_str()).copied();
-        let domain = resolution.attached(&key.namespace, &key.name).iter().flat_map(|route| &route.hostnames).min();
+        let domain = resolution
+            .attached(&key.namespace, &key.name)
+            .iter()
+            .flat_map(|route| &route.hostnames)
+            .min();
         Some(Row::new(
             task.id.clone(),
             json!({
@@ -62,12 +79,17 @@ pub fn task_rows<'a>(
 
 /// A label of the task's container, or where the task is too old to have it, of its service.
 fn identity<'a>(task: &'a Task, service: Option<&'a Service>, key: &str) -> Option<&'a String> {
-    task.spec.container.labels.get(key).or_else(|| service?.spec.labels.get(key))
+    task.spec
+        .container
+        .labels
+        .get(key)
+        .or_else(|| service?.spec.labels.get(key))
 }
 
 /// The task's state; what a node that does not answer last said is not known to be true (F53).
 fn status(task: &Task, node: Option<&Node>) -> serde_json::Value {
-    let assigned = !task.node_id.is_empty() && (TaskState::Assigned..=TaskState::Running).contains(&task.state);
+    let assigned = !task.node_id.is_empty()
+        && (TaskState::Assigned..=TaskState::Running).contains(&task.state);
     if assigned && node.is_none_or(|node| node.state != "ready") {
         return json!("unknown");
     }
@@ -124,11 +146,14 @@ mod tests {
     #[test]
     fn one_row_for_each_task_with_the_truth_about_it() {
         // cases F37, F39, F41, F53
-        let mut world = World::new(json!({"image": "web:1", "replicas": 3, "ports": [{"name": "http", "containerPort": 8080}],
-            "healthCheck": {"exec": {"command": ["true"]}}}));
+        let mut world = World::new(
+            json!({"image": "web:1", "replicas": 3, "ports": [{"name": "http", "containerPort": 8080}],
+            "healthCheck": {"exec": {"command": ["true"]}}}),
+        );
         world.routes.push(route("r", 0, json!({"hostnames": ["b.example.com", "a.example.com"], "rules": [{"backendRefs": [{"name": "web", "port": 8080}]}]})));
         world.converge();
-        let rows = |world: &World| task_rows(&world.snapshot, [&world.deployment], &world.resolution());
+        let rows =
+            |world: &World| task_rows(&world.snapshot, [&world.deployment], &world.resolution());
         let before = rows(&world);
         assert_eq!(before.len(), 3);
         insta::assert_json_snapshot!("location", before[0].columns);
@@ -141,7 +166,10 @@ mod tests {
         world.snapshot.tasks[1].exit_code = Some(3);
         let after = rows(&world);
         assert_eq!(after[0].columns["status"], "unknown");
-        assert_eq!((&after[1].columns["status"], &after[1].columns["exit_code"]), (&json!("failed"), &json!(3)));
+        assert_eq!(
+            (&after[1].columns["status"], &after[1].columns["exit_code"]),
+            (&json!("failed"), &json!(3))
+        );
         assert_ne!(after[1].hash, before[1].hash);
         // Whose it is, its container says, so that it survives its service (F40).
         world.snapshot.services.clear();
@@ -154,7 +182,10 @@ mod tests {
     fn rows_of_nodes_use_dockers_words() {
         let mut world = World::new(json!({"image": "x"}));
         world.snapshot.nodes[0].nano_cpus = 2_000_000_000;
-        world.snapshot.nodes[0].spec.labels.insert(labels::NODE_REGION.into(), "eu".into());
+        world.snapshot.nodes[0]
+            .spec
+            .labels
+            .insert(labels::NODE_REGION.into(), "eu".into());
         let rows = node_rows(&world.snapshot);
         assert_eq!(rows[0].key, "n1id");
         assert_eq!(rows[0].columns["total_cpu_millicores"], 2000);

@@ -70,17 +70,31 @@ mod tests {
     #[test]
     fn delays_double_up_to_a_bound() {
         for class in [Class::Transient, Class::Unavailable, Class::Bug] {
-            for (attempts, seconds) in [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (1000, 300), (u32::MAX, 300)] {
-                let Retry::After(delay) = retry(class, attempts, 7) else { panic!("{class:?} must be retried") };
+            for (attempts, seconds) in [
+                (1, 1),
+                (2, 2),
+                (3, 4),
+                (9, 256),
+                (10, 300),
+                (1000, 300),
+                (u32::MAX, 300),
+            ] {
+                let Retry::After(delay) = retry(class, attempts, 7) else {
+                    panic!("{class:?} must be retried")
+                };
                 let (low, high) = (seconds * 800, seconds * 1200);
-                assert!((low..=high).contains(&delay.as_millis()), "{class:?} {attempts}: {delay:?}");
+                assert!(
+                    (low..=high).contains(&delay.as_millis()),
+                    "{class:?} {attempts}: {delay:?}"
+                );
             }
         }
     }
 
     #[test]
     fn objects_are_spread_and_the_invalid_waits_for_a_change() {
-        let delays: std::collections::BTreeSet<_> = (0..50).map(|seed| jittered(LONGEST, seed)).collect();
+        let delays: std::collections::BTreeSet<_> =
+            (0..50).map(|seed| jittered(LONGEST, seed)).collect();
         assert!(delays.len() > 15, "only {} different delays", delays.len());
         assert_eq!(retry(Class::Invalid, 1, 0), Retry::OnChange);
         assert_eq!(retry(Class::Conflict, 1, 0), Retry::Now);

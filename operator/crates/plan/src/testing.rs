@@ -34,7 +34,13 @@ pub(crate) fn route(name: &str, age: i64, spec: Value) -> Route {
 }
 
 pub(crate) fn machine(id: &str, hostname: &str) -> Node {
-    let mut node = Node { id: id.into(), version: 1, hostname: hostname.into(), state: "ready".into(), ..Node::default() };
+    let mut node = Node {
+        id: id.into(),
+        version: 1,
+        hostname: hostname.into(),
+        state: "ready".into(),
+        ..Node::default()
+    };
     node.spec.role = "worker".into();
     node.spec.availability = "active".into();
     node
@@ -54,11 +60,17 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(spec: Value) -> Self {
         Self {
-            cluster: ClusterConfig { uid: "c1".into(), ..ClusterConfig::default() },
+            cluster: ClusterConfig {
+                uid: "c1".into(),
+                ..ClusterConfig::default()
+            },
             deployment: deployment(spec),
             references: References::default(),
             routes: Vec::new(),
-            snapshot: Snapshot { nodes: vec![machine("n1id", "n1"), machine("n2id", "n2")], ..Snapshot::default() },
+            snapshot: Snapshot {
+                nodes: vec![machine("n1id", "n1"), machine("n2id", "n2")],
+                ..Snapshot::default()
+            },
             now: at(100),
             serial: 100,
         }
@@ -85,8 +97,16 @@ impl World {
     /// The plan, held against the invariants of all plans.
     pub(crate) fn plan(&self) -> Plan {
         let plan = self.with_input(plan);
-        assert_eq!(check::violations(&self.cluster, &self.snapshot, &plan.steps), Vec::<String>::new(), "{plan:#?}");
-        assert_eq!(plan, self.with_input(crate::deployment::plan), "a plan is a function of its input");
+        assert_eq!(
+            check::violations(&self.cluster, &self.snapshot, &plan.steps),
+            Vec::<String>::new(),
+            "{plan:#?}"
+        );
+        assert_eq!(
+            plan,
+            self.with_input(crate::deployment::plan),
+            "a plan is a function of its input"
+        );
         plan
     }
 
@@ -135,8 +155,12 @@ impl World {
 
     pub(crate) fn condition(&self, type_: &str) -> (String, String) {
         let status = self.deployment.status.as_ref().unwrap();
-        let condition = crate::conditions::find(&status.conditions, type_).unwrap_or_else(|| panic!("no condition {type_}"));
-        assert_eq!(condition.observed_generation, self.deployment.metadata.generation);
+        let condition = crate::conditions::find(&status.conditions, type_)
+            .unwrap_or_else(|| panic!("no condition {type_}"));
+        assert_eq!(
+            condition.observed_generation,
+            self.deployment.metadata.generation
+        );
         (condition.status.clone(), condition.reason.clone())
     }
 
@@ -161,25 +185,44 @@ impl World {
                 labels: spec.labels.clone(),
                 subnets: spec.subnet.clone().into_iter().collect(),
             }),
-            Step::RemoveNetwork { id, .. } => self.snapshot.networks.retain(|network| network.id != *id),
+            Step::RemoveNetwork { id, .. } => {
+                self.snapshot.networks.retain(|network| network.id != *id)
+            }
             Step::CreateService(spec) => {
                 let mut spec = *spec.clone();
                 self.resolve_names(&mut spec);
-                let service = Service { id: format!("s{serial}"), version: serial, spec, created_at: Some(self.now), ..Service::default() };
+                let service = Service {
+                    id: format!("s{serial}"),
+                    version: serial,
+                    spec,
+                    created_at: Some(self.now),
+                    ..Service::default()
+                };
                 self.start_tasks(&service);
                 self.snapshot.services.push(service);
             }
-            Step::UpdateService { id, version, spec, .. } => {
+            Step::UpdateService {
+                id, version, spec, ..
+            } => {
                 let mut spec = *spec.clone();
                 self.resolve_names(&mut spec);
-                let service = self.snapshot.services.iter_mut().find(|service| service.id == *id).unwrap();
+                let service = self
+                    .snapshot
+                    .services
+                    .iter_mut()
+                    .find(|service| service.id == *id)
+                    .unwrap();
                 assert_eq!(service.version, *version, "update out of sequence");
-                let replaced = service.spec.task != spec.task || service.spec.endpoint != spec.endpoint || service.spec.mode != spec.mode;
+                let replaced = service.spec.task != spec.task
+                    || service.spec.endpoint != spec.endpoint
+                    || service.spec.mode != spec.mode;
                 (service.version, service.spec, service.update) = (serial, spec, None);
                 service.unmodelled.clear();
                 if replaced {
                     let service = service.clone();
-                    self.snapshot.tasks.retain(|task| task.service_id != service.id);
+                    self.snapshot
+                        .tasks
+                        .retain(|task| task.service_id != service.id);
                     self.start_tasks(&service);
                 }
             }
@@ -188,7 +231,12 @@ impl World {
                 self.snapshot.tasks.retain(|task| task.service_id != *id);
             }
             Step::UpdateNode { id, spec, .. } => {
-                let node = self.snapshot.nodes.iter_mut().find(|node| node.id == *id).unwrap();
+                let node = self
+                    .snapshot
+                    .nodes
+                    .iter_mut()
+                    .find(|node| node.id == *id)
+                    .unwrap();
                 (node.version, node.spec) = (serial, spec.clone());
             }
             Step::RemoveNode { id, .. } => self.snapshot.nodes.retain(|node| node.id != *id),
@@ -197,7 +245,12 @@ impl World {
 
     fn resolve_names(&self, spec: &mut crate::model::ServiceSpec) {
         for attachment in &mut spec.task.networks {
-            if let Some(network) = self.snapshot.networks.iter().find(|network| network.name == attachment.target) {
+            if let Some(network) = self
+                .snapshot
+                .networks
+                .iter()
+                .find(|network| network.name == attachment.target)
+            {
                 attachment.target.clone_from(&network.id);
             }
         }
@@ -211,20 +264,33 @@ impl World {
             ServiceMode::Other(_) => 0,
         };
         for slot in 0..count {
-            let node = self.snapshot.nodes[usize::try_from(slot).unwrap() % self.snapshot.nodes.len()].id.clone();
+            let node = self.snapshot.nodes
+                [usize::try_from(slot).unwrap() % self.snapshot.nodes.len()]
+            .id
+            .clone();
             let task = self.task(service, slot + 1, &node, TaskState::Running);
             self.snapshot.tasks.push(task);
         }
     }
 
-    pub(crate) fn task(&mut self, service: &Service, slot: u64, node: &str, state: TaskState) -> Task {
+    pub(crate) fn task(
+        &mut self,
+        service: &Service,
+        slot: u64,
+        node: &str,
+        state: TaskState,
+    ) -> Task {
         Task {
             id: format!("t{}", self.next()),
             service_id: service.id.clone(),
             slot,
             node_id: node.to_owned(),
             state,
-            desired_state: if state <= TaskState::Running { TaskState::Running } else { TaskState::Shutdown },
+            desired_state: if state <= TaskState::Running {
+                TaskState::Running
+            } else {
+                TaskState::Shutdown
+            },
             container_id: "c".into(),
             spec: service.spec.task.clone(),
             created_at: Some(self.now),

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api_types::conditions::reason;
 use api_types::deployment::{
-    EndpointMode, FailureAction, Mode, Port, Protocol, PublishMode, RestartCondition, RollbackFailureAction, UpdateOrder,
+    EndpointMode, FailureAction, Mode, Port, Protocol, PublishMode, RestartCondition,
+    RollbackFailureAction, UpdateOrder,
 };
 use api_types::units::Quantity;
 use api_types::{DeploymentSpec, labels};
@@ -17,8 +18,9 @@ use super::env::environment;
 use super::{Blocked, Input};
 use crate::hash::{hash_of, number_of};
 use crate::model::{
-    ContainerSpec, EndpointSpec, HealthCheck, NetworkAttachment, NetworkSpec, Placement, PublishedPort, Resources,
-    RestartPolicy, ServiceMode, ServiceSpec, Snapshot, TaskSpec, UpdateConfig,
+    ContainerSpec, EndpointSpec, HealthCheck, NetworkAttachment, NetworkSpec, Placement,
+    PublishedPort, Resources, RestartPolicy, ServiceMode, ServiceSpec, Snapshot, TaskSpec,
+    UpdateConfig,
 };
 use crate::route::{ENABLE_LABEL, NETWORK_LABEL};
 
@@ -66,18 +68,31 @@ pub(super) fn desired(input: &Input<'_>, snapshot: &Snapshot) -> Result<Desired,
     };
     service.labels = service_labels(input);
     let spec_hash = hash_of(&service);
-    service.labels.insert(labels::SPEC_HASH.to_owned(), spec_hash);
-    service.labels.insert(labels::GENERATION.to_owned(), input.generation().to_string());
+    service
+        .labels
+        .insert(labels::SPEC_HASH.to_owned(), spec_hash);
+    service.labels.insert(
+        labels::GENERATION.to_owned(),
+        input.generation().to_string(),
+    );
     let networks = resolve_networks(input, snapshot, &mut task.networks)?;
     service.task = task;
-    Ok(Desired { spec: service, template_hash, networks, shown_env: environment.shown, stop_first_because })
+    Ok(Desired {
+        spec: service,
+        template_hash,
+        networks,
+        shown_env: environment.shown,
+        stop_first_because,
+    })
 }
 
 /// Labels of the service without hash and generation.
 fn service_labels(input: &Input<'_>) -> BTreeMap<String, String> {
     let spec = &input.deployment.spec;
     let mut all = spec.labels.clone();
-    all.retain(|key, _| !key.starts_with(labels::PREFIX) && !key.starts_with(labels::TRAEFIK_PREFIX));
+    all.retain(|key, _| {
+        !key.starts_with(labels::PREFIX) && !key.starts_with(labels::TRAEFIK_PREFIX)
+    });
     let keys: Vec<&str> = all.keys().map(String::as_str).collect();
     let keys = keys.join(",");
     if !keys.is_empty() {
@@ -85,7 +100,10 @@ fn service_labels(input: &Input<'_>) -> BTreeMap<String, String> {
     }
     all.extend([
         (labels::DEPLOYMENT.to_owned(), "true".to_owned()),
-        (labels::DEPLOYMENT_ID.to_owned(), format!("{}/{}", input.namespace(), input.name())),
+        (
+            labels::DEPLOYMENT_ID.to_owned(),
+            format!("{}/{}", input.namespace(), input.name()),
+        ),
         (labels::DEPLOYMENT_UID.to_owned(), input.uid().to_owned()),
         (labels::CLUSTER_UID.to_owned(), input.cluster.uid.clone()),
     ]);
@@ -94,7 +112,10 @@ fn service_labels(input: &Input<'_>) -> BTreeMap<String, String> {
     }
     if !input.routes.is_empty() {
         all.insert(ENABLE_LABEL.to_owned(), "true".to_owned());
-        all.insert(NETWORK_LABEL.to_owned(), input.cluster.ingress_network.clone());
+        all.insert(
+            NETWORK_LABEL.to_owned(),
+            input.cluster.ingress_network.clone(),
+        );
         all.extend(input.routes.iter().flat_map(|route| route.labels.clone()));
     }
     all
@@ -106,8 +127,14 @@ fn container(input: &Input<'_>, env: BTreeMap<String, String>) -> Result<Contain
     Ok(ContainerSpec {
         image: spec.image.clone(),
         labels: BTreeMap::from([
-            (labels::CONTAINER_DEPLOYMENT_ID.to_owned(), format!("{}/{}", input.namespace(), input.name())),
-            (labels::CONTAINER_DEPLOYMENT_UID.to_owned(), input.uid().to_owned()),
+            (
+                labels::CONTAINER_DEPLOYMENT_ID.to_owned(),
+                format!("{}/{}", input.namespace(), input.name()),
+            ),
+            (
+                labels::CONTAINER_DEPLOYMENT_UID.to_owned(),
+                input.uid().to_owned(),
+            ),
         ]),
         command: spec.command.clone(),
         args: spec.args.clone(),
@@ -130,16 +157,32 @@ fn container(input: &Input<'_>, env: BTreeMap<String, String>) -> Result<Contain
 fn capability_names(names: &[String]) -> Vec<String> {
     let full = |name: &String| {
         let name = name.to_ascii_uppercase();
-        if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+        if name == "ALL" || name.starts_with("CAP_") {
+            name
+        } else {
+            format!("CAP_{name}")
+        }
     };
-    names.iter().map(full).collect::<BTreeSet<_>>().into_iter().collect()
+    names
+        .iter()
+        .map(full)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 fn health_check(spec: &DeploymentSpec) -> Option<HealthCheck> {
     let check = spec.health_check.as_ref()?;
     let test = match &check.exec {
-        Some(exec) => std::iter::once("CMD".to_owned()).chain(exec.command.iter().cloned()).collect(),
-        None if check.none == Some(true) => return Some(HealthCheck { test: vec!["NONE".to_owned()], ..HealthCheck::default() }),
+        Some(exec) => std::iter::once("CMD".to_owned())
+            .chain(exec.command.iter().cloned())
+            .collect(),
+        None if check.none == Some(true) => {
+            return Some(HealthCheck {
+                test: vec!["NONE".to_owned()],
+                ..HealthCheck::default()
+            });
+        }
         // Only times are set: the image's own command with these times.
         None => Vec::new(),
     };
@@ -166,15 +209,26 @@ fn resources(spec: &DeploymentSpec) -> Result<Resources, Blocked> {
 }
 
 fn nano_cpus(field: &str, quantity: Option<&Quantity>) -> Result<i64, Blocked> {
-    quantity.map_or(Ok(0), |quantity| quantity.nano_cpus().map_err(|error| bad_quantity(field, &error)))
+    quantity.map_or(Ok(0), |quantity| {
+        quantity
+            .nano_cpus()
+            .map_err(|error| bad_quantity(field, &error))
+    })
 }
 
 fn bytes(field: &str, quantity: Option<&Quantity>) -> Result<i64, Blocked> {
-    quantity.map_or(Ok(0), |quantity| quantity.bytes().map_err(|error| bad_quantity(field, &error)))
+    quantity.map_or(Ok(0), |quantity| {
+        quantity
+            .bytes()
+            .map_err(|error| bad_quantity(field, &error))
+    })
 }
 
 fn bad_quantity(field: &str, error: &dyn std::error::Error) -> Blocked {
-    Blocked { reason: reason::INVALID_SPEC, message: format!("spec.resources.{field}: {error}") }
+    Blocked {
+        reason: reason::INVALID_SPEC,
+        message: format!("spec.resources.{field}: {error}"),
+    }
 }
 
 fn restart(spec: &DeploymentSpec) -> RestartPolicy {
@@ -194,12 +248,26 @@ fn restart(spec: &DeploymentSpec) -> RestartPolicy {
 
 fn placement(spec: &DeploymentSpec) -> Placement {
     let placement = spec.placement.clone().unwrap_or_default();
-    let selected = placement.node_selector.iter().map(|(key, value)| format!("node.labels.{key}=={value}"));
+    let selected = placement
+        .node_selector
+        .iter()
+        .map(|(key, value)| format!("node.labels.{key}=={value}"));
     // Without blanks, so that `a == b` and `a==b` are one constraint.
-    let constraints = placement.constraints.iter().map(|text| text.split_whitespace().collect::<String>());
+    let constraints = placement
+        .constraints
+        .iter()
+        .map(|text| text.split_whitespace().collect::<String>());
     Placement {
-        constraints: selected.chain(constraints).collect::<BTreeSet<_>>().into_iter().collect(),
-        spread: placement.spread_by.iter().map(|key| format!("node.labels.{key}")).collect(),
+        constraints: selected
+            .chain(constraints)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        spread: placement
+            .spread_by
+            .iter()
+            .map(|key| format!("node.labels.{key}"))
+            .collect(),
         max_replicas_per_node: placement.max_replicas_per_node.map_or(0, u64::from),
     }
 }
@@ -219,7 +287,12 @@ fn endpoint(spec: &DeploymentSpec) -> EndpointSpec {
                 .to_owned(),
                 target: port.container_port,
                 published: port.host_port?,
-                mode: if in_host_mode(port) { "host" } else { "ingress" }.to_owned(),
+                mode: if in_host_mode(port) {
+                    "host"
+                } else {
+                    "ingress"
+                }
+                .to_owned(),
             })
         })
         .collect();
@@ -228,7 +301,10 @@ fn endpoint(spec: &DeploymentSpec) -> EndpointSpec {
         EndpointMode::VIP => "vip",
         EndpointMode::DNSRR => "dnsrr",
     };
-    EndpointSpec { mode: mode.to_owned(), ports }
+    EndpointSpec {
+        mode: mode.to_owned(),
+        ports,
+    }
 }
 
 fn in_host_mode(port: &Port) -> bool {
@@ -243,7 +319,9 @@ fn update_order(spec: &DeploymentSpec) -> (UpdateOrder, Option<String>) {
         (None, None) => (UpdateOrder::StartFirst, None),
         (None, Some(port)) => {
             let number = port.host_port.unwrap_or_default();
-            let why = format!("port {number} is published in Host mode, and two tasks cannot hold it at once: the old task stops before the new one starts");
+            let why = format!(
+                "port {number} is published in Host mode, and two tasks cannot hold it at once: the old task stops before the new one starts"
+            );
             (UpdateOrder::StopFirst, Some(why))
         }
     }
@@ -257,7 +335,10 @@ fn order_word(order: UpdateOrder) -> String {
     .to_owned()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "Swarm's own type of a ratio")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "Swarm's own type of a ratio"
+)]
 fn update(spec: &DeploymentSpec, order: UpdateOrder) -> UpdateConfig {
     let rollout = &spec.rollout;
     UpdateConfig {
@@ -275,7 +356,10 @@ fn update(spec: &DeploymentSpec, order: UpdateOrder) -> UpdateConfig {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "Swarm's own type of a ratio")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "Swarm's own type of a ratio"
+)]
 fn rollback(spec: &DeploymentSpec, order: UpdateOrder) -> UpdateConfig {
     let rollback = spec.rollback.clone().unwrap_or_default();
     UpdateConfig {
@@ -301,13 +385,22 @@ fn attachments(input: &Input<'_>) -> Vec<NetworkAttachment> {
         target: input.cluster.namespace_network_name(input.namespace()),
         aliases: vec![input.name().to_owned()],
     };
-    let ingress = (!spec.ports.is_empty()).then(|| NetworkAttachment { target: input.cluster.ingress_network.clone(), aliases: Vec::new() });
+    let ingress = (!spec.ports.is_empty()).then(|| NetworkAttachment {
+        target: input.cluster.ingress_network.clone(),
+        aliases: Vec::new(),
+    });
     let mut all: Vec<NetworkAttachment> = vec![own];
-    for attachment in ingress.into_iter().chain(spec.networks.iter().map(|network| NetworkAttachment {
-        target: network.name.clone(),
-        aliases: network.aliases.clone(),
-    })) {
-        match all.iter_mut().find(|known| known.target == attachment.target) {
+    for attachment in ingress
+        .into_iter()
+        .chain(spec.networks.iter().map(|network| NetworkAttachment {
+            target: network.name.clone(),
+            aliases: network.aliases.clone(),
+        }))
+    {
+        match all
+            .iter_mut()
+            .find(|known| known.target == attachment.target)
+        {
             Some(known) => known.aliases.extend(attachment.aliases),
             None => all.push(attachment),
         }
@@ -321,43 +414,83 @@ fn attachments(input: &Input<'_>) -> Vec<NetworkAttachment> {
 }
 
 /// Puts ids in place of names; returns the networks of ours that have to be made.
-fn resolve_networks(input: &Input<'_>, snapshot: &Snapshot, attachments: &mut [NetworkAttachment]) -> Result<Vec<NetworkSpec>, Blocked> {
+fn resolve_networks(
+    input: &Input<'_>,
+    snapshot: &Snapshot,
+    attachments: &mut [NetworkAttachment],
+) -> Result<Vec<NetworkSpec>, Blocked> {
     let cluster = input.cluster;
     let own = cluster.namespace_network_name(input.namespace());
     let mut missing = Vec::new();
     for attachment in attachments.iter_mut() {
         let name = attachment.target.clone();
-        let found = snapshot.networks.iter().find(|network| network.name == name);
+        let found = snapshot
+            .networks
+            .iter()
+            .find(|network| network.name == name);
         if let Some(network) = found {
             let foreign = network.labels.get(labels::CLUSTER_UID) != Some(&cluster.uid);
             if name == own && foreign {
-                let message = format!("network {name:?} exists and is not ours: remove or rename it");
-                return Err(Blocked { reason: reason::NAME_TAKEN, message });
+                let message =
+                    format!("network {name:?} exists and is not ours: remove or rename it");
+                return Err(Blocked {
+                    reason: reason::NAME_TAKEN,
+                    message,
+                });
             }
             attachment.target.clone_from(&network.id);
         } else if name == own {
-            let subnet = cluster.free_subnet(&snapshot.networks).map_err(|error| Blocked {
-                reason: reason::INVALID_SPEC,
-                message: format!("the network {name:?} of the namespace cannot be made: {error}"),
-            })?;
-            let purpose = [(labels::NETWORK, labels::NETWORK_NAMESPACE), (labels::NAMESPACE, input.namespace())];
+            let subnet = cluster
+                .free_subnet(&snapshot.networks)
+                .map_err(|error| Blocked {
+                    reason: reason::INVALID_SPEC,
+                    message: format!(
+                        "the network {name:?} of the namespace cannot be made: {error}"
+                    ),
+                })?;
+            let purpose = [
+                (labels::NETWORK, labels::NETWORK_NAMESPACE),
+                (labels::NAMESPACE, input.namespace()),
+            ];
             missing.push(network(input, name, &purpose, subnet));
         } else if name == cluster.ingress_network {
             let purpose = [(labels::NETWORK, labels::NETWORK_INGRESS)];
-            missing.push(network(input, name, &purpose, cluster.ingress_subnet.clone()));
+            missing.push(network(
+                input,
+                name,
+                &purpose,
+                cluster.ingress_subnet.clone(),
+            ));
         } else {
-            let message = format!("spec.networks: there is no overlay network {name:?}; create it with `docker network create --driver overlay --attachable {name}`");
-            return Err(Blocked { reason: reason::NETWORK_NOT_FOUND, message });
+            let message = format!(
+                "spec.networks: there is no overlay network {name:?}; create it with `docker network create --driver overlay --attachable {name}`"
+            );
+            return Err(Blocked {
+                reason: reason::NETWORK_NOT_FOUND,
+                message,
+            });
         }
     }
     attachments.sort();
     Ok(missing)
 }
 
-fn network(input: &Input<'_>, name: String, purpose: &[(&str, &str)], subnet: Option<String>) -> NetworkSpec {
-    let mut all: BTreeMap<String, String> = purpose.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+fn network(
+    input: &Input<'_>,
+    name: String,
+    purpose: &[(&str, &str)],
+    subnet: Option<String>,
+) -> NetworkSpec {
+    let mut all: BTreeMap<String, String> = purpose
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
     all.insert(labels::CLUSTER_UID.to_owned(), input.cluster.uid.clone());
-    NetworkSpec { name, labels: all, subnet }
+    NetworkSpec {
+        name,
+        labels: all,
+        subnet,
+    }
 }
 
 fn nanoseconds(seconds: u32) -> i64 {

@@ -33,12 +33,36 @@ impl Environment {
 pub fn referenced(spec: &DeploymentSpec) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut secrets, mut config_maps) = (BTreeSet::new(), BTreeSet::new());
     for source in &spec.env_from {
-        secrets.extend(source.secret_ref.iter().map(|reference| reference.name.clone()));
-        config_maps.extend(source.config_map_ref.iter().map(|reference| reference.name.clone()));
+        secrets.extend(
+            source
+                .secret_ref
+                .iter()
+                .map(|reference| reference.name.clone()),
+        );
+        config_maps.extend(
+            source
+                .config_map_ref
+                .iter()
+                .map(|reference| reference.name.clone()),
+        );
     }
-    for source in spec.env.iter().filter_map(|variable| variable.value_from.as_ref()) {
-        secrets.extend(source.secret_key_ref.iter().map(|reference| reference.name.clone()));
-        config_maps.extend(source.config_map_key_ref.iter().map(|reference| reference.name.clone()));
+    for source in spec
+        .env
+        .iter()
+        .filter_map(|variable| variable.value_from.as_ref())
+    {
+        secrets.extend(
+            source
+                .secret_key_ref
+                .iter()
+                .map(|reference| reference.name.clone()),
+        );
+        config_maps.extend(
+            source
+                .config_map_key_ref
+                .iter()
+                .map(|reference| reference.name.clone()),
+        );
     }
     (secrets, config_maps)
 }
@@ -55,17 +79,30 @@ pub(super) fn environment(input: &Input<'_>) -> Result<Environment, Blocked> {
     Ok(environment)
 }
 
-fn take_all(environment: &mut Environment, source: &EnvFromSource, references: &References) -> Result<(), Blocked> {
+fn take_all(
+    environment: &mut Environment,
+    source: &EnvFromSource,
+    references: &References,
+) -> Result<(), Blocked> {
     let prefix = source.prefix.as_deref().unwrap_or_default();
     if let Some(reference) = &source.secret_ref {
         match references.secrets.get(&reference.name) {
             Some(data) => {
                 for (key, value) in data {
-                    environment.set(format!("{prefix}{key}"), text(&reference.name, key, value)?, false);
+                    environment.set(
+                        format!("{prefix}{key}"),
+                        text(&reference.name, key, value)?,
+                        false,
+                    );
                 }
             }
             None if reference.optional == Some(true) => {}
-            None => return Err(missing_secret(format!("Secret {:?} of envFrom does not exist", reference.name))),
+            None => {
+                return Err(missing_secret(format!(
+                    "Secret {:?} of envFrom does not exist",
+                    reference.name
+                )));
+            }
         }
     }
     if let Some(reference) = &source.config_map_ref {
@@ -76,13 +113,22 @@ fn take_all(environment: &mut Environment, source: &EnvFromSource, references: &
                 }
             }
             None if reference.optional == Some(true) => {}
-            None => return Err(missing_config_map(format!("ConfigMap {:?} of envFrom does not exist", reference.name))),
+            None => {
+                return Err(missing_config_map(format!(
+                    "ConfigMap {:?} of envFrom does not exist",
+                    reference.name
+                )));
+            }
         }
     }
     Ok(())
 }
 
-fn take_one(environment: &mut Environment, variable: &EnvVar, input: &Input<'_>) -> Result<(), Blocked> {
+fn take_one(
+    environment: &mut Environment,
+    variable: &EnvVar,
+    input: &Input<'_>,
+) -> Result<(), Blocked> {
     let name = || variable.name.clone();
     let Some(source) = &variable.value_from else {
         environment.set(name(), variable.value.as_deref().unwrap_or_default(), true);
@@ -91,7 +137,9 @@ fn take_one(environment: &mut Environment, variable: &EnvVar, input: &Input<'_>)
     if let Some(reference) = &source.secret_key_ref {
         let data = input.references.secrets.get(&reference.name);
         match data.and_then(|data| data.get(&reference.key)) {
-            Some(value) => environment.set(name(), text(&reference.name, &reference.key, value)?, false),
+            Some(value) => {
+                environment.set(name(), text(&reference.name, &reference.key, value)?, false)
+            }
             None if reference.optional == Some(true) => {}
             None => {
                 let what = absent("Secret", &reference.name, &reference.key, data.is_some());
@@ -127,13 +175,23 @@ fn text<'a>(secret: &str, key: &str, value: &'a [u8]) -> Result<&'a str, Blocked
 }
 
 fn absent(kind: &str, name: &str, key: &str, exists: bool) -> String {
-    if exists { format!("{kind} {name:?} has no key {key:?}") } else { format!("{kind} {name:?} does not exist") }
+    if exists {
+        format!("{kind} {name:?} has no key {key:?}")
+    } else {
+        format!("{kind} {name:?} does not exist")
+    }
 }
 
 fn missing_secret(message: String) -> Blocked {
-    Blocked { reason: reason::SECRET_NOT_FOUND, message }
+    Blocked {
+        reason: reason::SECRET_NOT_FOUND,
+        message,
+    }
 }
 
 fn missing_config_map(message: String) -> Blocked {
-    Blocked { reason: reason::CONFIG_MAP_NOT_FOUND, message }
+    Blocked {
+        reason: reason::CONFIG_MAP_NOT_FOUND,
+        message,
+    }
 }

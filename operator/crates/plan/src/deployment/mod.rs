@@ -11,9 +11,9 @@ mod rollout;
 mod situation;
 mod status;
 mod teardown;
-mod verdict;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,7 +120,11 @@ pub struct Blocked {
 
 impl Input<'_> {
     pub(crate) fn namespace(&self) -> &str {
-        self.deployment.metadata.namespace.as_deref().unwrap_or_default()
+        self.deployment
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or_default()
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -22,14 +22,21 @@ const MOST_FIELDS: usize = 8;
 /// What to do about a Deployment now. Empty when the Swarm is as it should be, and when it is not
 /// known how the Swarm is.
 pub fn plan(input: &Input<'_>) -> Plan {
-    let Some(snapshot) = input.observed.snapshot() else { return Plan::default() };
+    let Some(snapshot) = input.observed.snapshot() else {
+        return Plan::default();
+    };
     if input.deployment.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
     let owned = Owned::find(input, snapshot);
     let desired = match desired(input, snapshot) {
         Ok(desired) => desired,
-        Err(blocked) => return Plan { blocked: Some(blocked), ..Plan::default() },
+        Err(blocked) => {
+            return Plan {
+                blocked: Some(blocked),
+                ..Plan::default()
+            };
+        }
     };
     match owned.primary {
         None => first(input, &desired),
@@ -40,20 +47,44 @@ pub fn plan(input: &Input<'_>) -> Plan {
 /// There is no service yet.
 fn first(input: &Input<'_>, desired: &Desired) -> Plan {
     if input.deployment.spec.suspend {
-        return Plan { held: Some(Held { reason: reason::SUSPENDED, changes: Vec::new() }), ..Plan::default() };
+        return Plan {
+            held: Some(Held {
+                reason: reason::SUSPENDED,
+                changes: Vec::new(),
+            }),
+            ..Plan::default()
+        };
     }
-    let mut steps: Vec<Step> = desired.networks.iter().cloned().map(Step::CreateNetwork).collect();
+    let mut steps: Vec<Step> = desired
+        .networks
+        .iter()
+        .cloned()
+        .map(Step::CreateNetwork)
+        .collect();
     steps.push(Step::CreateService(Box::new(desired.spec.clone())));
     let mut events = vec![PlannedEvent::normal(
         reason::SERVICE_CREATED,
-        format!("service {} created with image {}", desired.spec.name, desired.spec.task.container.image),
+        format!(
+            "service {} created with image {}",
+            desired.spec.name, desired.spec.task.container.image
+        ),
     )];
     events.extend(stop_first(desired));
-    Plan { steps, events, ..Plan::default() }
+    Plan {
+        steps,
+        events,
+        ..Plan::default()
+    }
 }
 
 /// There is one.
-fn next(input: &Input<'_>, snapshot: &Snapshot, owned: &Owned<'_>, service: &Service, desired: &Desired) -> Plan {
+fn next(
+    input: &Input<'_>,
+    snapshot: &Snapshot,
+    owned: &Owned<'_>,
+    service: &Service,
+    desired: &Desired,
+) -> Plan {
     let comparison = compare(input, snapshot, service, desired);
     let mut plan = write(input, &comparison);
     if plan.held.is_none() && plan.steps.is_empty() {
@@ -61,14 +92,24 @@ fn next(input: &Input<'_>, snapshot: &Snapshot, owned: &Owned<'_>, service: &Ser
     }
     let (failure, wants_log) = newest_failure(input, &comparison, snapshot);
     plan.wants_log_of = failure.filter(|_| wants_log).map(|failure| failure.task_id);
-    plan.recheck = [plan.recheck, comparison.tasks.next].into_iter().flatten().min();
+    plan.recheck = [plan.recheck, comparison.tasks.next]
+        .into_iter()
+        .flatten()
+        .min();
     plan
 }
 
 /// The step that makes the live service the wanted one, if one is due.
 fn write(input: &Input<'_>, comparison: &Comparison<'_>) -> Plan {
     let changes = comparison.changes.clone();
-    let hold = |reason, recheck| Plan { held: Some(Held { reason, changes: changes.clone() }), recheck, ..Plan::default() };
+    let hold = |reason, recheck| Plan {
+        held: Some(Held {
+            reason,
+            changes: changes.clone(),
+        }),
+        recheck,
+        ..Plan::default()
+    };
     if input.deployment.spec.suspend {
         return hold(reason::SUSPENDED, None);
     }
@@ -78,11 +119,19 @@ fn write(input: &Input<'_>, comparison: &Comparison<'_>) -> Plan {
     if changes.is_empty() {
         return Plan::default();
     }
-    let Service { id, version, spec, .. } = comparison.service;
+    let Service {
+        id, version, spec, ..
+    } = comparison.service;
     if comparison.needs_replacement() {
-        let message = format!("service {} is removed and created again: the mode of a service cannot be changed", spec.name);
+        let message = format!(
+            "service {} is removed and created again: the mode of a service cannot be changed",
+            spec.name
+        );
         return Plan {
-            steps: vec![Step::RemoveService { id: id.clone(), name: spec.name.clone() }],
+            steps: vec![Step::RemoveService {
+                id: id.clone(),
+                name: spec.name.clone(),
+            }],
             events: vec![PlannedEvent::normal(reason::SERVICE_REPLACED, message)],
             changes,
             recheck: Some(SOON),
@@ -92,14 +141,25 @@ fn write(input: &Input<'_>, comparison: &Comparison<'_>) -> Plan {
     if comparison.must_wait_for_rollout(input) {
         return hold(reason::ROLLING_OUT, Some(SOON));
     }
-    let mut steps: Vec<Step> = comparison.desired.networks.iter().cloned().map(Step::CreateNetwork).collect();
+    let mut steps: Vec<Step> = comparison
+        .desired
+        .networks
+        .iter()
+        .cloned()
+        .map(Step::CreateNetwork)
+        .collect();
     steps.push(Step::UpdateService {
         id: id.clone(),
         version: *version,
         spec: Box::new(comparison.target.clone()),
         restarts_tasks: changes.iter().any(|change| change.restarts_tasks),
     });
-    Plan { steps, events: events(comparison), changes, ..Plan::default() }
+    Plan {
+        steps,
+        events: events(comparison),
+        changes,
+        ..Plan::default()
+    }
 }
 
 /// Others that carry our uid go once the right one does its work (F70).
@@ -112,24 +172,49 @@ fn remove_leftovers(comparison: &Comparison<'_>, owned: &Owned<'_>, plan: &mut P
         return;
     }
     for leftover in &owned.leftovers {
-        plan.steps.push(Step::RemoveService { id: leftover.id.clone(), name: leftover.spec.name.clone() });
-        let message = format!("service {} removed: {} is the service of this Deployment", leftover.spec.name, comparison.service.spec.name);
-        plan.events.push(PlannedEvent::normal(reason::SERVICE_DELETED, message));
+        plan.steps.push(Step::RemoveService {
+            id: leftover.id.clone(),
+            name: leftover.spec.name.clone(),
+        });
+        let message = format!(
+            "service {} removed: {} is the service of this Deployment",
+            leftover.spec.name, comparison.service.spec.name
+        );
+        plan.events
+            .push(PlannedEvent::normal(reason::SERVICE_DELETED, message));
     }
 }
 
 /// What is to be said about an update: somebody's change field by field, ours in one sentence.
 fn events(comparison: &Comparison<'_>) -> Vec<PlannedEvent> {
-    let told: Vec<&Change> = comparison.changes.iter().filter(|change| comparison.drift || !change.is_bookkeeping()).collect();
+    let told: Vec<&Change> = comparison
+        .changes
+        .iter()
+        .filter(|change| comparison.drift || !change.is_bookkeeping())
+        .collect();
     let mut events = Vec::new();
     if comparison.drift {
-        events.extend(told.iter().take(MOST_DRIFT_EVENTS).map(|change| PlannedEvent::warning(reason::DRIFT_REPAIRED, change.to_string())));
+        events.extend(
+            told.iter()
+                .take(MOST_DRIFT_EVENTS)
+                .map(|change| PlannedEvent::warning(reason::DRIFT_REPAIRED, change.to_string())),
+        );
         if told.len() > MOST_DRIFT_EVENTS {
-            let rest: Vec<&str> = told.iter().skip(MOST_DRIFT_EVENTS).map(|change| change.path.as_str()).collect();
-            events.push(PlannedEvent::warning(reason::DRIFT_REPAIRED, format!("and {}", rest.join(", "))));
+            let rest: Vec<&str> = told
+                .iter()
+                .skip(MOST_DRIFT_EVENTS)
+                .map(|change| change.path.as_str())
+                .collect();
+            events.push(PlannedEvent::warning(
+                reason::DRIFT_REPAIRED,
+                format!("and {}", rest.join(", ")),
+            ));
         }
     } else if !told.is_empty() {
-        events.push(PlannedEvent::normal(reason::SERVICE_UPDATED, summary(&told)));
+        events.push(PlannedEvent::normal(
+            reason::SERVICE_UPDATED,
+            summary(&told),
+        ));
     }
     if told.iter().any(|change| change.path == "rollout.order") {
         events.extend(stop_first(comparison.desired));
@@ -139,8 +224,14 @@ fn events(comparison: &Comparison<'_>) -> Vec<PlannedEvent> {
 
 /// `image a -> b, replicas 1 -> 3`; of Traefik's labels only how many.
 fn summary(changes: &[&Change]) -> String {
-    let (routing, others): (Vec<&&Change>, Vec<&&Change>) = changes.iter().partition(|change| change.path.starts_with("labels[traefik."));
-    let mut parts: Vec<String> = others.iter().take(MOST_FIELDS).map(|change| change.to_string()).collect();
+    let (routing, others): (Vec<&&Change>, Vec<&&Change>) = changes
+        .iter()
+        .partition(|change| change.path.starts_with("labels[traefik."));
+    let mut parts: Vec<String> = others
+        .iter()
+        .take(MOST_FIELDS)
+        .map(|change| change.to_string())
+        .collect();
     if others.len() > MOST_FIELDS {
         parts.push(format!("and {} more fields", others.len() - MOST_FIELDS));
     }
@@ -151,5 +242,8 @@ fn summary(changes: &[&Change]) -> String {
 }
 
 fn stop_first(desired: &Desired) -> Option<PlannedEvent> {
-    desired.stop_first_because.as_ref().map(|why| PlannedEvent::normal(reason::STOP_FIRST_CHOSEN, why))
+    desired
+        .stop_first_because
+        .as_ref()
+        .map(|why| PlannedEvent::normal(reason::STOP_FIRST_CHOSEN, why))
 }

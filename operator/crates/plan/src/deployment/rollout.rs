@@ -50,13 +50,40 @@ pub(super) struct Failure<'a> {
 }
 
 /// Sorts the tasks of a service, of which `wanted` is wanted.
-pub(super) fn tasks<'a>(snapshot: &'a Snapshot, service: &Service, wanted: &ServiceSpec, monitor: Duration, now: Timestamp) -> Tasks<'a> {
-    let nodes: BTreeMap<&str, &Node> = snapshot.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-    let of_service: Vec<&Task> = snapshot.tasks.iter().filter(|task| task.service_id == service.id).collect();
-    let is_lost = |task: &Task| !task.node_id.is_empty() && nodes.get(task.node_id.as_str()).is_none_or(|node| node.state != "ready");
-    let meant: Vec<&Task> = of_service.iter().copied().filter(|task| task.desired_state <= TaskState::Running).collect();
+pub(super) fn tasks<'a>(
+    snapshot: &'a Snapshot,
+    service: &Service,
+    wanted: &ServiceSpec,
+    monitor: Duration,
+    now: Timestamp,
+) -> Tasks<'a> {
+    let nodes: BTreeMap<&str, &Node> = snapshot
+        .nodes
+        .iter()
+        .map(|node| (node.id.as_str(), node))
+        .collect();
+    let of_service: Vec<&Task> = snapshot
+        .tasks
+        .iter()
+        .filter(|task| task.service_id == service.id)
+        .collect();
+    let is_lost = |task: &Task| {
+        !task.node_id.is_empty()
+            && nodes
+                .get(task.node_id.as_str())
+                .is_none_or(|node| node.state != "ready")
+    };
+    let meant: Vec<&Task> = of_service
+        .iter()
+        .copied()
+        .filter(|task| task.desired_state <= TaskState::Running)
+        .collect();
     let is_updated = |task: &Task| same_template(&task.spec, &wanted.task);
-    let running: Vec<&Task> = meant.iter().copied().filter(|task| task.state == TaskState::Running && !is_lost(task)).collect();
+    let running: Vec<&Task> = meant
+        .iter()
+        .copied()
+        .filter(|task| task.state == TaskState::Running && !is_lost(task))
+        .collect();
     let mut next: Option<Duration> = None;
     let mut for_at_least = |task: &Task, time: Duration| {
         let remaining = time.saturating_sub(age(task, now));
@@ -65,14 +92,40 @@ pub(super) fn tasks<'a>(snapshot: &'a Snapshot, service: &Service, wanted: &Serv
         }
         remaining.is_zero()
     };
-    let ready = running.iter().copied().filter(|task| is_updated(task) && for_at_least(task, STEADY)).collect();
-    let available = running.iter().filter(|task| for_at_least(task, monitor)).count();
-    let mut failures: Vec<Failure<'_>> = of_service.iter().copied().filter(|task| is_updated(task)).filter_map(failure).collect();
-    failures.sort_by_key(|failure| std::cmp::Reverse((failure.task.state_since, failure.task.created_at, failure.task.id.clone())));
+    let ready = running
+        .iter()
+        .copied()
+        .filter(|task| is_updated(task) && for_at_least(task, STEADY))
+        .collect();
+    let available = running
+        .iter()
+        .filter(|task| for_at_least(task, monitor))
+        .count();
+    let mut failures: Vec<Failure<'_>> = of_service
+        .iter()
+        .copied()
+        .filter(|task| is_updated(task))
+        .filter_map(failure)
+        .collect();
+    failures.sort_by_key(|failure| {
+        std::cmp::Reverse((
+            failure.task.state_since,
+            failure.task.created_at,
+            failure.task.id.clone(),
+        ))
+    });
     Tasks {
         desired: desired_count(wanted, &snapshot.nodes, &meant),
-        updated: meant.iter().copied().filter(|task| is_updated(task)).collect(),
-        lost: meant.iter().copied().filter(|task| is_lost(task) && task.state <= TaskState::Running).collect(),
+        updated: meant
+            .iter()
+            .copied()
+            .filter(|task| is_updated(task))
+            .collect(),
+        lost: meant
+            .iter()
+            .copied()
+            .filter(|task| is_lost(task) && task.state <= TaskState::Running)
+            .collect(),
         meant,
         running,
         ready,
@@ -85,7 +138,14 @@ pub(super) fn tasks<'a>(snapshot: &'a Snapshot, service: &Service, wanted: &Serv
 /// Is a task of this template one of the wanted one? A difference in constraints alone is none:
 /// the Swarm keeps tasks whose node satisfies the new ones (T17).
 pub(super) fn same_template(task: &TaskSpec, wanted: &TaskSpec) -> bool {
-    let TaskSpec { container, resources, restart, placement, networks, force_update } = wanted;
+    let TaskSpec {
+        container,
+        resources,
+        restart,
+        placement,
+        networks,
+        force_update,
+    } = wanted;
     task.container == *container
         && task.resources == *resources
         && task.restart == *restart
@@ -98,7 +158,9 @@ pub(super) fn same_template(task: &TaskSpec, wanted: &TaskSpec) -> bool {
 /// Time since the task's state was reported. A time in the future is another machine's clock (T29).
 fn age(task: &Task, now: Timestamp) -> Duration {
     let since = task.state_since.or(task.created_at);
-    since.map_or(Duration::MAX, |since| Duration::try_from(now.duration_since(since)).unwrap_or(Duration::MAX))
+    since.map_or(Duration::MAX, |since| {
+        Duration::try_from(now.duration_since(since)).unwrap_or(Duration::MAX)
+    })
 }
 
 fn desired_count(wanted: &ServiceSpec, nodes: &[Node], meant: &[&Task]) -> u64 {
@@ -126,12 +188,23 @@ fn desired_count(wanted: &ServiceSpec, nodes: &[Node], meant: &[&Task]) -> u64 {
 fn failure(task: &Task) -> Option<Failure<'_>> {
     let (reason, message) = match task.state {
         TaskState::Failed | TaskState::Rejected | TaskState::Orphaned => classify(task),
-        TaskState::Complete => (reason::COMPLETED, "the program ended with exit code 0".to_owned()),
+        TaskState::Complete => (
+            reason::COMPLETED,
+            "the program ended with exit code 0".to_owned(),
+        ),
         // Waiting for a node, and told why there is none.
-        TaskState::New | TaskState::Allocated | TaskState::Pending if !task.error.is_empty() && task.desired_state <= TaskState::Running => classify(task),
+        TaskState::New | TaskState::Allocated | TaskState::Pending
+            if !task.error.is_empty() && task.desired_state <= TaskState::Running =>
+        {
+            classify(task)
+        }
         _ => return None,
     };
-    Some(Failure { task, reason, message })
+    Some(Failure {
+        task,
+        reason,
+        message,
+    })
 }
 
 /// The Engine tells failures apart only by their text. First match wins.
@@ -159,17 +232,29 @@ fn classify(task: &Task) -> (&'static str, String) {
         ("non-zero exit", reason::TASK_FAILED),
         ("executable file not found", reason::START_FAILED),
     ];
-    let text = if task.error.is_empty() { &task.message } else { &task.error };
+    let text = if task.error.is_empty() {
+        &task.message
+    } else {
+        &task.error
+    };
     let lower = text.to_lowercase();
-    let known = TEXTS.iter().find(|(pattern, _)| lower.contains(pattern)).map(|(_, reason)| *reason);
+    let known = TEXTS
+        .iter()
+        .find(|(pattern, _)| lower.contains(pattern))
+        .map(|(_, reason)| *reason);
     let reason = known.unwrap_or(match (task.state, task.exit_code) {
         (TaskState::Failed, Some(code)) if code != 0 => reason::TASK_FAILED,
         (TaskState::Failed | TaskState::Rejected, _) => reason::START_FAILED,
         _ => reason::TASK_FAILED,
     });
     let message = match (reason, task.exit_code) {
-        (reason::TASK_FAILED, Some(137)) => "the program was killed (exit code 137): by hand, or for using too much memory".to_owned(),
-        (reason::TASK_FAILED, Some(code)) if code != 0 => format!("the program ended with exit code {code}"),
+        (reason::TASK_FAILED, Some(137)) => {
+            "the program was killed (exit code 137): by hand, or for using too much memory"
+                .to_owned()
+        }
+        (reason::TASK_FAILED, Some(code)) if code != 0 => {
+            format!("the program ended with exit code {code}")
+        }
         _ => text.clone(),
     };
     (reason, message)
@@ -177,8 +262,18 @@ fn classify(task: &Task) -> (&'static str, String) {
 
 /// Time that a rollout may take without anything being wrong (F22): all its groups one after
 /// another, watched as long as was asked for; never less than the user's own bound.
-pub(super) fn deadline(asked: Duration, desired: u64, parallel: u64, delay: Duration, monitor: Duration) -> Duration {
-    let groups = if parallel == 0 { 1 } else { desired.div_ceil(parallel).max(1) };
+pub(super) fn deadline(
+    asked: Duration,
+    desired: u64,
+    parallel: u64,
+    delay: Duration,
+    monitor: Duration,
+) -> Duration {
+    let groups = if parallel == 0 {
+        1
+    } else {
+        desired.div_ceil(parallel).max(1)
+    };
     let groups = u32::try_from(groups).unwrap_or(u32::MAX);
     asked.max((delay + monitor).saturating_mul(groups))
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use api_types::deployment::RolloutState;
 use api_types::labels;
 
+use super::Input;
 use super::desired::Desired;
 use super::diff::{Change, View, diff};
 use super::rollout::{Tasks, deadline, same_template, tasks};
-use super::Input;
 use crate::constraint::satisfies;
 use crate::model::{Service, ServiceMode, ServiceSpec, Snapshot, TaskState, UpdateState};
 
@@ -31,7 +31,13 @@ impl<'a> Owned<'a> {
         let id = format!("{}/{}", input.namespace(), input.name());
         let (mut primary, mut leftovers) = (None, Vec::new());
         for service in &snapshot.services {
-            let has = |key: &str, value: &str| service.spec.labels.get(key).is_some_and(|live| live == value);
+            let has = |key: &str, value: &str| {
+                service
+                    .spec
+                    .labels
+                    .get(key)
+                    .is_some_and(|live| live == value)
+            };
             if !has(labels::CLUSTER_UID, &input.cluster.uid) {
                 continue;
             }
@@ -67,7 +73,12 @@ pub(super) struct Comparison<'a> {
 }
 
 /// Compares a live service with what is wanted.
-pub(super) fn compare<'a>(input: &Input<'_>, snapshot: &'a Snapshot, service: &'a Service, desired: &'a Desired) -> Comparison<'a> {
+pub(super) fn compare<'a>(
+    input: &Input<'_>,
+    snapshot: &'a Snapshot,
+    service: &'a Service,
+    desired: &'a Desired,
+) -> Comparison<'a> {
     let live = &service.spec;
     let mut wanted = desired.spec.clone();
     wanted.labels = with_foreign_labels(live, &wanted.labels);
@@ -84,8 +95,15 @@ pub(super) fn compare<'a>(input: &Input<'_>, snapshot: &'a Snapshot, service: &'
         target.task = live.task.clone();
         target.endpoint = live.endpoint.clone();
     }
-    let drift = live.labels.get(labels::SPEC_HASH).is_none_or(|hash| Some(hash) == desired.spec.labels.get(labels::SPEC_HASH));
-    let networks: BTreeMap<String, String> = snapshot.networks.iter().map(|network| (network.id.clone(), network.name.clone())).collect();
+    let drift = live
+        .labels
+        .get(labels::SPEC_HASH)
+        .is_none_or(|hash| Some(hash) == desired.spec.labels.get(labels::SPEC_HASH));
+    let networks: BTreeMap<String, String> = snapshot
+        .networks
+        .iter()
+        .map(|network| (network.id.clone(), network.name.clone()))
+        .collect();
     let view = View {
         shown_env: &desired.shown_env,
         drift,
@@ -93,7 +111,16 @@ pub(super) fn compare<'a>(input: &Input<'_>, snapshot: &'a Snapshot, service: &'
         constraints_hold: constraints_hold(snapshot, service, &target),
     };
     let changes = diff(service, &target, &view);
-    Comparison { service, desired, target, rolled_back, template_is_live, changes, drift, tasks }
+    Comparison {
+        service,
+        desired,
+        target,
+        rolled_back,
+        template_is_live,
+        changes,
+        drift,
+        tasks,
+    }
 }
 
 impl Comparison<'_> {
@@ -124,13 +151,22 @@ impl Comparison<'_> {
     /// makes the spec before it the one to return to, so that a change of labels in the middle of
     /// a rollout would turn a rollback into nothing. Bounded by the rollout's deadline.
     pub(super) fn must_wait_for_rollout(&self, input: &Input<'_>) -> bool {
-        let Some(update) = &self.service.update else { return false };
+        let Some(update) = &self.service.update else {
+            return false;
+        };
         let in_progress = match update.state {
             UpdateState::Updating => self.target.update.failure_action == "rollback",
             UpdateState::RollbackStarted => self.rolled_back,
-            UpdateState::Paused | UpdateState::Completed | UpdateState::RollbackPaused | UpdateState::RollbackCompleted | UpdateState::Unknown => false,
+            UpdateState::Paused
+            | UpdateState::Completed
+            | UpdateState::RollbackPaused
+            | UpdateState::RollbackCompleted
+            | UpdateState::Unknown => false,
         };
-        let harmless = self.changes.iter().all(|change| !change.restarts_tasks && change.path != "replicas");
+        let harmless = self
+            .changes
+            .iter()
+            .all(|change| !change.restarts_tasks && change.path != "replicas");
         let started = update.started_at.unwrap_or(input.now);
         let age = Duration::try_from(input.now.duration_since(started)).unwrap_or_default();
         in_progress && harmless && age < self.deadline(input)
@@ -139,18 +175,40 @@ impl Comparison<'_> {
     /// The Swarm has rolled back, and the status does not say so yet. Any write would wipe the
     /// only trace of it.
     pub(super) fn rollback_is_news(&self, input: &Input<'_>) -> bool {
-        let told = input.deployment.status.as_ref().and_then(|status| status.rollout.as_ref()).map(|rollout| rollout.state);
-        let known = matches!(told, Some(RolloutState::RolledBack | RolloutState::RollbackPaused));
-        self.rolled_back && !known && matches!(self.update_state(), Some(UpdateState::RollbackCompleted | UpdateState::RollbackPaused))
+        let told = input
+            .deployment
+            .status
+            .as_ref()
+            .and_then(|status| status.rollout.as_ref())
+            .map(|rollout| rollout.state);
+        let known = matches!(
+            told,
+            Some(RolloutState::RolledBack | RolloutState::RollbackPaused)
+        );
+        self.rolled_back
+            && !known
+            && matches!(
+                self.update_state(),
+                Some(UpdateState::RollbackCompleted | UpdateState::RollbackPaused)
+            )
     }
 }
 
 fn was_rolled_back(input: &Input<'_>, service: &Service, desired: &Desired) -> bool {
-    let rollout = input.deployment.status.as_ref().and_then(|status| status.rollout.as_ref());
-    let Some(rollout) = rollout.filter(|rollout| rollout.attempted_hash.as_ref() == Some(&desired.template_hash)) else {
+    let rollout = input
+        .deployment
+        .status
+        .as_ref()
+        .and_then(|status| status.rollout.as_ref());
+    let Some(rollout) =
+        rollout.filter(|rollout| rollout.attempted_hash.as_ref() == Some(&desired.template_hash))
+    else {
         return false;
     };
-    let remembered = matches!(rollout.state, RolloutState::RolledBack | RolloutState::RollbackPaused | RolloutState::RollingBack);
+    let remembered = matches!(
+        rollout.state,
+        RolloutState::RolledBack | RolloutState::RollbackPaused | RolloutState::RollingBack
+    );
     match &service.update {
         None => remembered,
         Some(update) => match update.state {
@@ -164,12 +222,24 @@ fn was_rolled_back(input: &Input<'_>, service: &Service, desired: &Desired) -> b
 }
 
 /// Wanted labels, and those of others (F1): not under our prefixes, and not set by us for the user before.
-fn with_foreign_labels(live: &ServiceSpec, wanted: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let set_before: Vec<&str> = live.labels.get(labels::LABEL_KEYS).map(|keys| keys.split(',').collect()).unwrap_or_default();
+fn with_foreign_labels(
+    live: &ServiceSpec,
+    wanted: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let set_before: Vec<&str> = live
+        .labels
+        .get(labels::LABEL_KEYS)
+        .map(|keys| keys.split(',').collect())
+        .unwrap_or_default();
     let foreign = live.labels.iter().filter(|(key, _)| {
-        !key.starts_with(labels::PREFIX) && !key.starts_with(labels::TRAEFIK_PREFIX) && !set_before.contains(&key.as_str())
+        !key.starts_with(labels::PREFIX)
+            && !key.starts_with(labels::TRAEFIK_PREFIX)
+            && !set_before.contains(&key.as_str())
     });
-    foreign.chain(wanted).map(|(key, value)| (key.clone(), value.clone())).collect()
+    foreign
+        .chain(wanted)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// Do the nodes of all tasks satisfy the constraints of the target?
@@ -177,7 +247,10 @@ fn constraints_hold(snapshot: &Snapshot, service: &Service, target: &ServiceSpec
     if !same_template(&service.spec.task, &target.task) {
         return false;
     }
-    let mut meant = snapshot.tasks.iter().filter(|task| task.service_id == service.id && task.desired_state <= TaskState::Running);
+    let mut meant = snapshot
+        .tasks
+        .iter()
+        .filter(|task| task.service_id == service.id && task.desired_state <= TaskState::Running);
     meant.all(|task| {
         let node = snapshot.nodes.iter().find(|node| node.id == task.node_id);
         node.is_some_and(|node| satisfies(node, &target.task.placement.constraints) == Some(true))

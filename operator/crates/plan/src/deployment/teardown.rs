@@ -41,14 +41,27 @@ pub struct Teardown {
 pub fn teardown(input: &Input<'_>, others_in_namespace: bool) -> Teardown {
     if is_abandoned(input) {
         let name = input.cluster.service_name(input.namespace(), input.name());
-        let message = format!("given up on request: service {name} and its tasks may be left in the Swarm");
-        return Teardown { done: true, events: vec![PlannedEvent::warning(reason::ABANDONED, message)], ..Teardown::default() };
+        let message =
+            format!("given up on request: service {name} and its tasks may be left in the Swarm");
+        return Teardown {
+            done: true,
+            events: vec![PlannedEvent::warning(reason::ABANDONED, message)],
+            ..Teardown::default()
+        };
     }
     let snapshot = match input.observed {
         Observed::Known(snapshot) => snapshot,
         Observed::Unknown(why) => {
-            let status = waiting(input, reason::SWARM_UNREACHABLE, format!("the Swarm cannot be reached, so the service cannot be removed: {why}"));
-            return Teardown { status, recheck: Some(SOON), ..Teardown::default() };
+            let status = waiting(
+                input,
+                reason::SWARM_UNREACHABLE,
+                format!("the Swarm cannot be reached, so the service cannot be removed: {why}"),
+            );
+            return Teardown {
+                status,
+                recheck: Some(SOON),
+                ..Teardown::default()
+            };
         }
     };
     let services = services(input, snapshot);
@@ -57,40 +70,90 @@ pub fn teardown(input: &Input<'_>, others_in_namespace: bool) -> Teardown {
     }
     let tasks = tasks(input, snapshot);
     if !tasks.is_empty() {
-        let status = waiting(input, reason::DELETING, format!("{} to stop", count(tasks.len(), "task")));
-        return Teardown { status, recheck: Some(SOON), ..Teardown::default() };
+        let status = waiting(
+            input,
+            reason::DELETING,
+            format!("{} to stop", count(tasks.len(), "task")),
+        );
+        return Teardown {
+            status,
+            recheck: Some(SOON),
+            ..Teardown::default()
+        };
     }
     match network(input, snapshot, others_in_namespace) {
         Some(network) => {
-            let step = Step::RemoveNetwork { id: network.id.clone(), name: network.name.clone() };
-            let status = waiting(input, reason::DELETING, format!("network {} to be removed", network.name));
-            Teardown { steps: vec![step], status, recheck: Some(SOON), ..Teardown::default() }
+            let step = Step::RemoveNetwork {
+                id: network.id.clone(),
+                name: network.name.clone(),
+            };
+            let status = waiting(
+                input,
+                reason::DELETING,
+                format!("network {} to be removed", network.name),
+            );
+            Teardown {
+                steps: vec![step],
+                status,
+                recheck: Some(SOON),
+                ..Teardown::default()
+            }
         }
-        None => Teardown { done: true, ..Teardown::default() },
+        None => Teardown {
+            done: true,
+            ..Teardown::default()
+        },
     }
 }
 
 fn is_abandoned(input: &Input<'_>) -> bool {
     let annotations = input.deployment.metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(labels::ABANDON)).is_some_and(|value| value == "true")
+    annotations
+        .and_then(|all| all.get(labels::ABANDON))
+        .is_some_and(|value| value == "true")
 }
 
 fn services<'a>(input: &Input<'_>, snapshot: &'a Snapshot) -> Vec<&'a Service> {
-    let has = |service: &Service, key: &str, value: &str| service.spec.labels.get(key).is_some_and(|live| live == value);
+    let has = |service: &Service, key: &str, value: &str| {
+        service
+            .spec
+            .labels
+            .get(key)
+            .is_some_and(|live| live == value)
+    };
     snapshot
         .services
         .iter()
-        .filter(|service| has(service, labels::CLUSTER_UID, &input.cluster.uid) && has(service, labels::DEPLOYMENT_UID, input.uid()))
+        .filter(|service| {
+            has(service, labels::CLUSTER_UID, &input.cluster.uid)
+                && has(service, labels::DEPLOYMENT_UID, input.uid())
+        })
         .collect()
 }
 
 fn remove_services(input: &Input<'_>, services: &[&Service]) -> Teardown {
-    let names: Vec<&str> = services.iter().map(|service| service.spec.name.as_str()).collect();
+    let names: Vec<&str> = services
+        .iter()
+        .map(|service| service.spec.name.as_str())
+        .collect();
     let names = names.join(", ");
     Teardown {
-        steps: services.iter().map(|service| Step::RemoveService { id: service.id.clone(), name: service.spec.name.clone() }).collect(),
-        events: vec![PlannedEvent::normal(reason::SERVICE_DELETED, format!("service {names} removed"))],
-        status: waiting(input, reason::DELETING, format!("service {names} to be removed")),
+        steps: services
+            .iter()
+            .map(|service| Step::RemoveService {
+                id: service.id.clone(),
+                name: service.spec.name.clone(),
+            })
+            .collect(),
+        events: vec![PlannedEvent::normal(
+            reason::SERVICE_DELETED,
+            format!("service {names} removed"),
+        )],
+        status: waiting(
+            input,
+            reason::DELETING,
+            format!("service {names} to be removed"),
+        ),
         recheck: Some(SOON),
         ..Teardown::default()
     }
@@ -98,26 +161,62 @@ fn remove_services(input: &Input<'_>, services: &[&Service]) -> Teardown {
 
 /// Tasks of this object, found by their container labels, that may still run.
 fn tasks<'a>(input: &Input<'_>, snapshot: &'a Snapshot) -> Vec<&'a Task> {
-    let answers = |id: &str| id.is_empty() || snapshot.nodes.iter().any(|node| node.id == id && node.state == "ready");
+    let answers = |id: &str| {
+        id.is_empty()
+            || snapshot
+                .nodes
+                .iter()
+                .any(|node| node.id == id && node.state == "ready")
+    };
     snapshot
         .tasks
         .iter()
-        .filter(|task| task.spec.container.labels.get(labels::CONTAINER_DEPLOYMENT_UID).is_some_and(|uid| uid == input.uid()))
+        .filter(|task| {
+            task.spec
+                .container
+                .labels
+                .get(labels::CONTAINER_DEPLOYMENT_UID)
+                .is_some_and(|uid| uid == input.uid())
+        })
         // From assignment to the end there is something on a node.
-        .filter(|task| (TaskState::Assigned..=TaskState::Running).contains(&task.state) && answers(&task.node_id))
+        .filter(|task| {
+            (TaskState::Assigned..=TaskState::Running).contains(&task.state)
+                && answers(&task.node_id)
+        })
         .collect()
 }
 
 /// The namespace's network, when it is ours and nobody of ours needs it any more.
-fn network<'a>(input: &Input<'_>, snapshot: &'a Snapshot, others_in_namespace: bool) -> Option<&'a Network> {
+fn network<'a>(
+    input: &Input<'_>,
+    snapshot: &'a Snapshot,
+    others_in_namespace: bool,
+) -> Option<&'a Network> {
     let name = input.cluster.namespace_network_name(input.namespace());
-    let network = snapshot.networks.iter().find(|network| network.name == name)?;
+    let network = snapshot
+        .networks
+        .iter()
+        .find(|network| network.name == name)?;
     let has = |key: &str, value: &str| network.labels.get(key).is_some_and(|live| live == value);
-    let ours = has(labels::CLUSTER_UID, &input.cluster.uid) && has(labels::NETWORK, labels::NETWORK_NAMESPACE);
-    let used = snapshot.services.iter().any(|service| service.spec.task.networks.iter().any(|attached| attached.target == network.id));
-    let patient = input.deployment.metadata.deletion_timestamp.as_ref().is_none_or(|deleted| {
-        Duration::try_from(input.now.duration_since(deleted.0)).unwrap_or_default() < NETWORK_PATIENCE
+    let ours = has(labels::CLUSTER_UID, &input.cluster.uid)
+        && has(labels::NETWORK, labels::NETWORK_NAMESPACE);
+    let used = snapshot.services.iter().any(|service| {
+        service
+            .spec
+            .task
+            .networks
+            .iter()
+            .any(|attached| attached.target == network.id)
     });
+    let patient = input
+        .deployment
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .is_none_or(|deleted| {
+            Duration::try_from(input.now.duration_since(deleted.0)).unwrap_or_default()
+                < NETWORK_PATIENCE
+        });
     (ours && !used && !others_in_namespace && patient).then_some(network)
 }
 
@@ -126,7 +225,11 @@ fn waiting(input: &Input<'_>, reason: &'static str, what: String) -> DeploymentS
     let before = std::mem::take(&mut status.conditions);
     let mut conditions = Conditions::new(&before, input.generation(), input.now);
     let message = format!("waiting for: {what}");
-    let ready = if reason == reason::SWARM_UNREACHABLE { Is::Unknown } else { Is::False };
+    let ready = if reason == reason::SWARM_UNREACHABLE {
+        Is::Unknown
+    } else {
+        Is::False
+    };
     conditions.set(c::READY, ready, reason, message.clone());
     conditions.set(c::RECONCILING, true, reason, message.clone());
     conditions.set(c::STALLED, false, reason, "");
@@ -137,5 +240,9 @@ fn waiting(input: &Input<'_>, reason: &'static str, what: String) -> DeploymentS
 }
 
 fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
 }

@@ -24,7 +24,11 @@ pub(super) struct Said {
 }
 
 fn said(is: impl Into<Is>, reason: &'static str, message: impl Into<String>) -> Said {
-    Said { is: is.into(), reason, message: message.into() }
+    Said {
+        is: is.into(),
+        reason,
+        message: message.into(),
+    }
 }
 
 /// All conditions that follow from tasks and plan.
@@ -50,35 +54,82 @@ struct Standing {
 
 impl Standing {
     fn ready(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { is_ready: true, needs_help: false, reason, message: message.into() }
+        Self {
+            is_ready: true,
+            needs_help: false,
+            reason,
+            message: message.into(),
+        }
     }
 
     fn waiting(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { is_ready: false, needs_help: false, reason, message: message.into() }
+        Self {
+            is_ready: false,
+            needs_help: false,
+            reason,
+            message: message.into(),
+        }
     }
 
     fn stuck(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { is_ready: false, needs_help: true, reason, message: message.into() }
+        Self {
+            is_ready: false,
+            needs_help: true,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
 /// Judges a Deployment whose Swarm is known.
-pub(super) fn judge(input: &Input<'_>, plan: &Plan, comparison: Option<&Comparison<'_>>, failure: Option<&LastFailure>) -> Verdict {
+pub(super) fn judge(
+    input: &Input<'_>,
+    plan: &Plan,
+    comparison: Option<&Comparison<'_>>,
+    failure: Option<&LastFailure>,
+) -> Verdict {
     let mut standing = standing(input, plan, comparison, failure);
-    if let Some(exceeded) = comparison.filter(|_| !standing.is_ready && !standing.needs_help).and_then(|comparison| exceeded(input, comparison)) {
-        standing = Standing::stuck(if standing.reason == reason::ROLLING_OUT || standing.reason == reason::SCALING { reason::PROGRESS_DEADLINE_EXCEEDED } else { standing.reason }, format!("{}; {exceeded}", standing.message));
+    let waits = !standing.is_ready && !standing.needs_help && !input.deployment.spec.suspend;
+    if let Some(exceeded) = comparison
+        .filter(|_| waits)
+        .and_then(|comparison| exceeded(input, comparison))
+    {
+        let known = ![
+            reason::ROLLING_OUT,
+            reason::SCALING,
+            reason::REPLICAS_NOT_READY,
+        ]
+        .contains(&standing.reason);
+        let reason = if known {
+            standing.reason
+        } else {
+            reason::PROGRESS_DEADLINE_EXCEEDED
+        };
+        standing = Standing::stuck(reason, format!("{}; {exceeded}", standing.message));
     }
-    let Standing { is_ready, needs_help, reason, message } = &standing;
-    let suspended = input.deployment.spec.suspend;
-    let progressing = match comparison {
-        _ if *is_ready => said(true, reason::ROLLOUT_COMPLETE, message.clone()),
-        _ if *needs_help || suspended => said(false, reason, message.clone()),
-        _ => said(true, reason, message.clone()),
+    let Standing {
+        is_ready,
+        needs_help,
+        reason,
+        message,
+    } = &standing;
+    let working = !is_ready && !needs_help && !input.deployment.spec.suspend;
+    let when = |holds: bool| {
+        if holds {
+            message.clone()
+        } else {
+            String::new()
+        }
+    };
+    let progressing = if *is_ready {
+        said(true, reason::ROLLOUT_COMPLETE, message.clone())
+    } else {
+        said(working, reason, message.clone())
     };
     Verdict {
         ready: said(*is_ready, reason, message.clone()),
-        reconciling: said(!is_ready && !needs_help && !suspended, reason, if *is_ready || *needs_help { String::new() } else { message.clone() }),
-        stalled: said(*needs_help, reason, if *needs_help { message.clone() } else { String::new() }),
+        reconciling: said(working, reason, when(working)),
+        stalled: said(*needs_help, reason, when(*needs_help)),
         available: available(comparison),
         progressing,
         degraded: degraded(comparison, &standing),
@@ -86,10 +137,19 @@ pub(super) fn judge(input: &Input<'_>, plan: &Plan, comparison: Option<&Comparis
     }
 }
 
-fn standing(input: &Input<'_>, plan: &Plan, comparison: Option<&Comparison<'_>>, failure: Option<&LastFailure>) -> Standing {
+fn standing(
+    input: &Input<'_>,
+    plan: &Plan,
+    comparison: Option<&Comparison<'_>>,
+    failure: Option<&LastFailure>,
+) -> Standing {
     if let Some(blocked) = &plan.blocked {
         let fixed_by_spec = [reason::INVALID_SPEC, reason::NAME_TAKEN].contains(&blocked.reason);
-        return if fixed_by_spec { Standing::stuck(blocked.reason, &blocked.message) } else { Standing::waiting(blocked.reason, &blocked.message) };
+        return if fixed_by_spec {
+            Standing::stuck(blocked.reason, &blocked.message)
+        } else {
+            Standing::waiting(blocked.reason, &blocked.message)
+        };
     }
     match input.refusal {
         Some(Refusal::NameTaken(message)) => return Standing::stuck(reason::NAME_TAKEN, message),
@@ -107,12 +167,26 @@ fn standing(input: &Input<'_>, plan: &Plan, comparison: Option<&Comparison<'_>>,
     if suspended {
         let held = plan.held.as_ref().map_or(0, |held| held.changes.len());
         return match (held, by_tasks(input, comparison, failure)) {
-            (0, Standing { is_ready: true, .. }) => Standing::ready(reason::SUSPENDED, "suspended; the service is as the spec says"),
-            (0, other) => Standing { reason: reason::SUSPENDED, message: format!("suspended; {}", other.message), ..other },
-            (_, _) => Standing::waiting(reason::SUSPENDED, "suspended; the service differs from the spec, see status.drift"),
+            (0, Standing { is_ready: true, .. }) => Standing::ready(
+                reason::SUSPENDED,
+                "suspended; the service is as the spec says",
+            ),
+            (0, other) => Standing {
+                reason: reason::SUSPENDED,
+                message: format!("suspended; {}", other.message),
+                ..other
+            },
+            (_, _) => Standing::waiting(
+                reason::SUSPENDED,
+                "suspended; the service differs from the spec, see status.drift",
+            ),
         };
     }
-    if plan.changes.iter().any(|change| change.restarts_tasks || change.path == "mode") {
+    if plan
+        .changes
+        .iter()
+        .any(|change| change.restarts_tasks || change.path == "mode")
+    {
         return Standing::waiting(reason::ROLLING_OUT, "the service is being updated");
     }
     by_update(comparison, failure).unwrap_or_else(|| by_tasks(input, comparison, failure))
@@ -122,23 +196,45 @@ fn standing(input: &Input<'_>, plan: &Plan, comparison: Option<&Comparison<'_>>,
 fn by_update(comparison: &Comparison<'_>, failure: Option<&LastFailure>) -> Option<Standing> {
     let update = comparison.service.update.as_ref();
     let because = failure.map_or_else(
-        || update.map(|update| update.message.clone()).unwrap_or_default(),
-        |failure| failure_text(failure),
+        || {
+            update
+                .map(|update| update.message.clone())
+                .unwrap_or_default()
+        },
+        failure_text,
     );
     if comparison.rolled_back {
         return Some(match comparison.update_state() {
-            Some(UpdateState::RollbackStarted) => Standing::waiting(reason::ROLLING_BACK, format!("the update failed and is being undone: {because}")),
-            Some(UpdateState::RollbackPaused) => Standing::stuck(reason::ROLLBACK_PAUSED, format!("the update failed, and so did its rollback: {because}")),
-            _ => Standing::stuck(reason::ROLLED_BACK, format!("the update failed and was undone; it is not tried again until the spec changes: {because}")),
+            Some(UpdateState::RollbackStarted) => Standing::waiting(
+                reason::ROLLING_BACK,
+                format!("the update failed and is being undone: {because}"),
+            ),
+            Some(UpdateState::RollbackPaused) => Standing::stuck(
+                reason::ROLLBACK_PAUSED,
+                format!("the update failed, and so did its rollback: {because}"),
+            ),
+            _ => Standing::stuck(
+                reason::ROLLED_BACK,
+                format!(
+                    "the update failed and was undone; it is not tried again until the spec changes: {because}"
+                ),
+            ),
         });
     }
     if comparison.update_state() == Some(UpdateState::Paused) {
-        return Some(Standing::stuck(reason::ROLLOUT_PAUSED, format!("the update failed and stands still: {because}")));
+        return Some(Standing::stuck(
+            reason::ROLLOUT_PAUSED,
+            format!("the update failed and stands still: {because}"),
+        ));
     }
     None
 }
 
-fn by_tasks(input: &Input<'_>, comparison: &Comparison<'_>, failure: Option<&LastFailure>) -> Standing {
+fn by_tasks(
+    input: &Input<'_>,
+    comparison: &Comparison<'_>,
+    failure: Option<&LastFailure>,
+) -> Standing {
     let tasks = &comparison.tasks;
     let Tasks { desired, .. } = tasks;
     if *desired == 0 {
@@ -148,24 +244,43 @@ fn by_tasks(input: &Input<'_>, comparison: &Comparison<'_>, failure: Option<&Las
             Standing::waiting(reason::SCALING, "tasks are being stopped")
         };
     }
-    let all_updated = tasks.updated.len() as u64 == *desired && tasks.meant.len() as u64 == *desired;
+    let all_updated =
+        tasks.updated.len() as u64 == *desired && tasks.meant.len() as u64 == *desired;
     let all_ready = all_updated && tasks.ready.len() as u64 == *desired;
-    let was_failing = tasks.failures.first().is_some_and(|failure| is_recent(failure, input));
+    let was_failing = tasks
+        .failures
+        .first()
+        .is_some_and(|failure| is_recent(failure, input));
     let steady = !was_failing || tasks.available as u64 >= *desired;
     if all_ready && steady && comparison.update_state() != Some(UpdateState::Updating) {
-        return Standing::ready(reason::READY, format!("{desired} of {desired} tasks are ready"));
+        return Standing::ready(
+            reason::READY,
+            format!("{desired} of {desired} tasks are ready"),
+        );
     }
     let progress = format!("{} of {desired} tasks are ready", tasks.ready.len());
     if !tasks.lost.is_empty() {
-        return Standing::waiting(reason::NODE_DOWN, format!("{progress}; a node with tasks does not answer"));
+        return Standing::waiting(
+            reason::NODE_DOWN,
+            format!("{progress}; a node with tasks does not answer"),
+        );
     }
-    if !all_ready || was_failing {
-        if let Some(standing) = failing(input, tasks, failure, &progress) {
-            return standing;
-        }
+    let failing = if !all_ready || was_failing {
+        failing(input, tasks, failure, &progress)
+    } else {
+        None
+    };
+    if let Some(standing) = failing {
+        return standing;
     }
-    if tasks.updated.len() < tasks.meant.len() || comparison.update_state() == Some(UpdateState::Updating) {
-        let watched = if all_ready { "; new tasks are being watched" } else { "" };
+    if tasks.updated.len() < tasks.meant.len()
+        || comparison.update_state() == Some(UpdateState::Updating)
+    {
+        let watched = if all_ready {
+            "; new tasks are being watched"
+        } else {
+            ""
+        };
         return Standing::waiting(reason::ROLLING_OUT, format!("{progress}{watched}"));
     }
     if tasks.meant.len() as u64 != *desired {
@@ -178,60 +293,130 @@ fn by_tasks(input: &Input<'_>, comparison: &Comparison<'_>, failure: Option<&Las
 fn is_recent(failure: &Failure<'_>, input: &Input<'_>) -> bool {
     let rollout = &input.deployment.spec.rollout;
     let window = Duration::from_secs(u64::from(rollout.monitor_seconds));
-    failure.task.state_since.is_some_and(|at| Duration::try_from(input.now.duration_since(at)).is_ok_and(|age| age <= window))
+    failure.task.state_since.is_some_and(|at| {
+        Duration::try_from(input.now.duration_since(at)).is_ok_and(|age| age <= window)
+    })
 }
 
 /// What keeps tasks from being ready, if they fail.
-fn failing(input: &Input<'_>, tasks: &Tasks<'_>, failure: Option<&LastFailure>, progress: &str) -> Option<Standing> {
+fn failing(
+    input: &Input<'_>,
+    tasks: &Tasks<'_>,
+    failure: Option<&LastFailure>,
+    progress: &str,
+) -> Option<Standing> {
     let newest = tasks.failures.first()?;
-    let restarts = input.deployment.spec.restart_policy.as_ref().map_or(RestartCondition::Any, |policy| policy.condition);
-    let ends = [reason::TASK_FAILED, reason::UNHEALTHY, reason::OUT_OF_MEMORY, reason::START_FAILED, reason::COMPLETED];
-    let ended = tasks.failures.iter().filter(|failure| ends.contains(&failure.reason)).count();
+    let restarts = input
+        .deployment
+        .spec
+        .restart_policy
+        .as_ref()
+        .map_or(RestartCondition::Any, |policy| policy.condition);
+    let ends = [
+        reason::TASK_FAILED,
+        reason::UNHEALTHY,
+        reason::OUT_OF_MEMORY,
+        reason::START_FAILED,
+        reason::COMPLETED,
+    ];
+    let ended = tasks
+        .failures
+        .iter()
+        .filter(|failure| ends.contains(&failure.reason))
+        .count();
     if newest.reason == reason::COMPLETED && restarts != RestartCondition::Any {
-        return Some(Standing::stuck(reason::COMPLETED, format!("{progress}; tasks ended with exit code 0 and are not started again")));
+        return Some(Standing::stuck(
+            reason::COMPLETED,
+            format!("{progress}; tasks ended with exit code 0 and are not started again"),
+        ));
     }
     if ends.contains(&newest.reason) && ended >= LOOP {
         let text = failure.map_or_else(|| newest.message.clone(), failure_text);
-        return Some(Standing::waiting(reason::CRASH_LOOP, format!("{progress}; tasks end again and again: {text}")));
+        return Some(Standing::waiting(
+            reason::CRASH_LOOP,
+            format!("{progress}; tasks end again and again: {text}"),
+        ));
     }
-    Some(Standing::waiting(newest.reason, format!("{progress}; {}", newest.message)))
+    Some(Standing::waiting(
+        newest.reason,
+        format!("{progress}; {}", newest.message),
+    ))
 }
 
 /// A failure in a sentence, with the last line that the program printed.
 fn failure_text(failure: &LastFailure) -> String {
     let message = failure.message.as_deref().unwrap_or(&failure.reason);
-    let last_line = failure.log_tail.as_deref().and_then(|tail| tail.lines().rev().find(|line| !line.trim().is_empty()));
+    let last_line = failure
+        .log_tail
+        .as_deref()
+        .and_then(|tail| tail.lines().rev().find(|line| !line.trim().is_empty()));
     match last_line {
-        Some(line) => format!("{message}; its last words: {}", line.trim().chars().take(LONGEST_LINE).collect::<String>()),
+        Some(line) => format!(
+            "{message}; its last words: {}",
+            line.trim().chars().take(LONGEST_LINE).collect::<String>()
+        ),
         None => message.to_owned(),
     }
 }
 
 /// Enough tasks serve, of whichever template.
 fn available(comparison: Option<&Comparison<'_>>) -> Said {
-    let Some(comparison) = comparison else { return said(false, reason::REPLICAS_NOT_READY, "no task runs") };
+    let Some(comparison) = comparison else {
+        return said(false, reason::REPLICAS_NOT_READY, "no task runs");
+    };
     let tasks = &comparison.tasks;
     let update = &comparison.target.update;
     let replacing = tasks.updated.len() < tasks.meant.len();
     // While old tasks stop before new ones start, as many are missing as are replaced at once.
-    let missing = if replacing && update.order == "stop-first" { if update.parallelism == 0 { tasks.desired } else { update.parallelism } } else { 0 };
-    let needed = tasks.desired.saturating_sub(missing).max(u64::from(tasks.desired > 0));
+    let missing = if replacing && update.order == "stop-first" {
+        if update.parallelism == 0 {
+            tasks.desired
+        } else {
+            update.parallelism
+        }
+    } else {
+        0
+    };
+    let needed = tasks
+        .desired
+        .saturating_sub(missing)
+        .max(u64::from(tasks.desired > 0));
     let message = format!("{} of {} tasks run", tasks.running.len(), tasks.desired);
     if tasks.desired == 0 {
         return said(true, reason::SCALED_TO_ZERO, "no task is wanted");
     }
     let enough = tasks.running.len() as u64 >= needed;
-    said(enough, if enough { reason::READY } else { reason::REPLICAS_NOT_READY }, message)
+    said(
+        enough,
+        if enough {
+            reason::READY
+        } else {
+            reason::REPLICAS_NOT_READY
+        },
+        message,
+    )
 }
 
 fn degraded(comparison: Option<&Comparison<'_>>, standing: &Standing) -> Said {
     let none = || said(false, reason::READY, "");
-    let Some(comparison) = comparison else { return none() };
+    let Some(comparison) = comparison else {
+        return none();
+    };
     let tasks = &comparison.tasks;
     if !tasks.lost.is_empty() {
-        return said(true, reason::NODE_DOWN, format!("{} of {} tasks run; a node with tasks does not answer", tasks.running.len(), tasks.desired));
+        return said(
+            true,
+            reason::NODE_DOWN,
+            format!(
+                "{} of {} tasks run; a node with tasks does not answer",
+                tasks.running.len(),
+                tasks.desired
+            ),
+        );
     }
-    let fails = tasks.failures.iter().any(|failure| failure.task.desired_state <= TaskState::Running || failure.reason != reason::COMPLETED);
+    let fails = tasks.failures.iter().any(|failure| {
+        failure.task.desired_state <= TaskState::Running || failure.reason != reason::COMPLETED
+    });
     if !standing.is_ready && fails && !tasks.running.is_empty() {
         return said(true, standing.reason, standing.message.clone());
     }
@@ -240,25 +425,53 @@ fn degraded(comparison: Option<&Comparison<'_>>, standing: &Standing) -> Said {
 
 fn rolled_back(comparison: &Comparison<'_>) -> Option<Said> {
     let update = comparison.service.update.as_ref();
-    let message = update.map(|update| update.message.clone()).unwrap_or_default();
-    comparison.rolled_back.then(|| match comparison.update_state() {
-        Some(UpdateState::RollbackStarted) => said(false, reason::ROLLING_BACK, message),
-        Some(UpdateState::RollbackPaused) => said(false, reason::ROLLBACK_PAUSED, message),
-        _ => said(true, reason::ROLLED_BACK, "the spec before the failed update runs"),
-    })
+    let message = update
+        .map(|update| update.message.clone())
+        .unwrap_or_default();
+    comparison
+        .rolled_back
+        .then(|| match comparison.update_state() {
+            Some(UpdateState::RollbackStarted) => said(false, reason::ROLLING_BACK, message),
+            Some(UpdateState::RollbackPaused) => said(false, reason::ROLLBACK_PAUSED, message),
+            _ => said(
+                true,
+                reason::ROLLED_BACK,
+                "the spec before the failed update runs",
+            ),
+        })
 }
 
 /// A sentence about the deadline, when it is over (F22). Counted from the moment at which the
 /// object stopped being ready, the update began or the last task became ready, whichever is last.
 fn exceeded(input: &Input<'_>, comparison: &Comparison<'_>) -> Option<String> {
-    let before = input.deployment.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let before = input
+        .deployment
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     let ready = find(before, c::READY)?;
     if ready.status != c::status::FALSE {
         return None;
     }
-    let moments = [comparison.service.update.as_ref().and_then(|update| update.started_at), comparison.service.created_at];
-    let progress = comparison.tasks.ready.iter().filter_map(|task| task.state_since);
-    let last = moments.into_iter().flatten().chain(progress).fold(ready.last_transition_time.0, std::cmp::Ord::max);
+    let moments = [
+        comparison
+            .service
+            .update
+            .as_ref()
+            .and_then(|update| update.started_at),
+        comparison.service.created_at,
+    ];
+    let progress = comparison
+        .tasks
+        .ready
+        .iter()
+        .filter_map(|task| task.state_since);
+    let last = moments
+        .into_iter()
+        .flatten()
+        .chain(progress)
+        .fold(ready.last_transition_time.0, std::cmp::Ord::max);
     let deadline = comparison.deadline(input);
     let age = Duration::try_from(input.now.duration_since(last)).unwrap_or_default();
     (age > deadline).then(|| format!("no progress for {} s", deadline.as_secs()))

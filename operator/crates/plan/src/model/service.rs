@@ -145,7 +145,12 @@ pub struct RestartPolicy {
 impl Default for RestartPolicy {
     /// The Engine's own defaults (swarmkit `api/defaults/service.go`).
     fn default() -> Self {
-        Self { condition: "any".into(), delay_ns: 5_000_000_000, max_attempts: 0, window_ns: 0 }
+        Self {
+            condition: "any".into(),
+            delay_ns: 5_000_000_000,
+            max_attempts: 0,
+            window_ns: 0,
+        }
     }
 }
 

@@ -39,7 +39,11 @@ pub enum Unbound {
 
 impl Bindings {
     /// The machine of an object.
-    pub(crate) fn machine<'a>(&self, object: &Node, machines: &'a [model::Node]) -> Option<&'a model::Node> {
+    pub(crate) fn machine<'a>(
+        &self,
+        object: &Node,
+        machines: &'a [model::Node],
+    ) -> Option<&'a model::Node> {
         match self.objects.get(name(object)) {
             Some(Binding::Bound(id)) => machines.iter().find(|machine| machine.id == *id),
             Some(Binding::Not(_)) | None => None,
@@ -47,12 +51,12 @@ impl Bindings {
     }
 
     /// Ids of machines that an object is bound to.
-    pub(crate) fn bound(&self) -> BTreeSet<&str> {
-        let id = |binding: &'_ Binding| matches!(binding, Binding::Bound(_));
-        self.objects.values().filter(|binding| id(binding)).filter_map(|binding| match binding {
-            Binding::Bound(id) => Some(id.as_str()),
+    pub(crate) fn bound(&self) -> BTreeSet<String> {
+        let id = |binding: &'_ Binding| match binding {
+            Binding::Bound(id) => Some(id.clone()),
             Binding::Not(_) => None,
-        }).collect()
+        };
+        self.objects.values().filter_map(id).collect()
     }
 }
 
@@ -62,18 +66,40 @@ impl Bindings {
 /// name; within each, the older object first.
 pub fn bind<'a>(objects: impl IntoIterator<Item = &'a Node>, machines: &[model::Node]) -> Bindings {
     let mut objects: Vec<&Node> = objects.into_iter().collect();
-    objects.sort_by_key(|object| (object.metadata.creation_timestamp.as_ref().map(|time| time.0), name(object)));
+    objects.sort_by_key(|object| {
+        (
+            object
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|time| time.0),
+            name(object),
+        )
+    });
     let joined: BTreeSet<&str> = machines.iter().map(|machine| machine.id.as_str()).collect();
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
     let mut bindings = Bindings::default();
     for object in &objects {
         if let Some(id) = &object.spec.swarm_id {
-            take(&mut bindings, &mut taken, object, joined.contains(id.as_str()).then_some(id));
+            take(
+                &mut bindings,
+                &mut taken,
+                object,
+                joined.contains(id.as_str()).then_some(id),
+            );
         }
     }
-    for object in objects.iter().filter(|object| object.spec.swarm_id.is_none()) {
-        let before = object.status.as_ref().and_then(|status| status.swarm_id.as_ref());
-        if let Some(id) = before.filter(|id| joined.contains(id.as_str()) && !taken.contains_key(*id)) {
+    for object in objects
+        .iter()
+        .filter(|object| object.spec.swarm_id.is_none())
+    {
+        let before = object
+            .status
+            .as_ref()
+            .and_then(|status| status.swarm_id.as_ref());
+        if let Some(id) =
+            before.filter(|id| joined.contains(id.as_str()) && !taken.contains_key(*id))
+        {
             take(&mut bindings, &mut taken, object, Some(id));
         }
     }
@@ -81,15 +107,24 @@ pub fn bind<'a>(objects: impl IntoIterator<Item = &'a Node>, machines: &[model::
         if bindings.objects.contains_key(name(object)) {
             continue;
         }
-        let named: Vec<&model::Node> = machines.iter().filter(|machine| object_name(&machine.hostname) == name(object)).collect();
-        let free: Vec<&&model::Node> = named.iter().filter(|machine| !taken.contains_key(&machine.id)).collect();
+        let named: Vec<&model::Node> = machines
+            .iter()
+            .filter(|machine| object_name(&machine.hostname) == name(object))
+            .collect();
+        let free: Vec<&&model::Node> = named
+            .iter()
+            .filter(|machine| !taken.contains_key(&machine.id))
+            .collect();
         match (free.as_slice(), named.first()) {
             ([machine], _) => take(&mut bindings, &mut taken, object, Some(&machine.id)),
             ([], None) => take(&mut bindings, &mut taken, object, None),
             ([], Some(machine)) => take(&mut bindings, &mut taken, object, Some(&machine.id)),
             (several, _) => {
                 let ids = several.iter().map(|machine| machine.id.clone()).collect();
-                bindings.objects.insert(name(object).to_owned(), Binding::Not(Unbound::Ambiguous(ids)));
+                bindings.objects.insert(
+                    name(object).to_owned(),
+                    Binding::Not(Unbound::Ambiguous(ids)),
+                );
             }
         }
     }
@@ -97,7 +132,12 @@ pub fn bind<'a>(objects: impl IntoIterator<Item = &'a Node>, machines: &[model::
 }
 
 /// Binds an object to a machine, unless another has it.
-fn take(bindings: &mut Bindings, taken: &mut BTreeMap<String, String>, object: &Node, id: Option<&String>) {
+fn take(
+    bindings: &mut Bindings,
+    taken: &mut BTreeMap<String, String>,
+    object: &Node,
+    id: Option<&String>,
+) {
     let binding = match id {
         None => Binding::Not(Unbound::NotJoined),
         Some(id) => match taken.get(id) {
@@ -117,7 +157,13 @@ pub(crate) fn name(object: &Node) -> &str {
 
 /// The host name as the name of an object: lower case, and nothing that such a name may not have.
 pub(crate) fn object_name(hostname: &str) -> String {
-    let clean = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c.to_ascii_lowercase() } else { '-' };
+    let clean = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '.' || c == '-' {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     let text: String = hostname.chars().map(clean).take(200).collect();
     text.trim_matches(['-', '.']).to_owned()
 }
@@ -125,6 +171,10 @@ pub(crate) fn object_name(hostname: &str) -> String {
 /// A name for a machine whose host name is no name of its own.
 pub(crate) fn unique_name(machine: &model::Node) -> String {
     let base = object_name(&machine.hostname);
-    let base = if base.is_empty() { "node".to_owned() } else { base };
+    let base = if base.is_empty() {
+        "node".to_owned()
+    } else {
+        base
+    };
     format!("{base}-{}", short_hash(&machine.id))
 }

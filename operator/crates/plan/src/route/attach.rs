@@ -24,7 +24,10 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// The key of any namespaced object.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -46,7 +49,9 @@ pub struct Resolution {
 impl Resolution {
     /// What a Deployment carries.
     pub fn attached(&self, namespace: &str, name: &str) -> &[AttachedRoute] {
-        self.by_deployment.get(&ObjectKey::new(namespace, name)).map_or(&[], Vec::as_slice)
+        self.by_deployment
+            .get(&ObjectKey::new(namespace, name))
+            .map_or(&[], Vec::as_slice)
     }
 }
 
@@ -141,42 +146,91 @@ pub fn resolve<'a>(
     routes: impl IntoIterator<Item = &'a Route>,
     deployments: impl IntoIterator<Item = &'a Deployment>,
 ) -> Resolution {
-    let deployments: BTreeMap<ObjectKey, &Deployment> =
-        deployments.into_iter().map(|deployment| (key_of(&deployment.metadata.namespace, &deployment.metadata.name), deployment)).collect();
+    let deployments: BTreeMap<ObjectKey, &Deployment> = deployments
+        .into_iter()
+        .map(|deployment| {
+            (
+                key_of(&deployment.metadata.namespace, &deployment.metadata.name),
+                deployment,
+            )
+        })
+        .collect();
     let routes: BTreeMap<ObjectKey, &Route> = routes
         .into_iter()
         .filter(|route| route.metadata.deletion_timestamp.is_none())
-        .map(|route| (key_of(&route.metadata.namespace, &route.metadata.name), route))
+        .map(|route| {
+            (
+                key_of(&route.metadata.namespace, &route.metadata.name),
+                route,
+            )
+        })
         .collect();
-    let candidates: Vec<Candidate<'_>> = routes.iter().flat_map(|(key, route)| candidates(key, route)).collect();
-    let winners = winners(candidates.iter().map(|candidate| (&candidate.key, &candidate.claim)));
+    let candidates: Vec<Candidate<'_>> = routes
+        .iter()
+        .flat_map(|(key, route)| candidates(key, route))
+        .collect();
+    let winners = winners(
+        candidates
+            .iter()
+            .map(|candidate| (&candidate.key, &candidate.claim)),
+    );
     let mut resolution = Resolution::default();
     for (key, route) in &routes {
         let uid = route.metadata.uid.clone().unwrap_or_default();
-        resolution.routes.insert(key.clone(), RouteResolution { uid, decisions: Vec::new() });
+        resolution.routes.insert(
+            key.clone(),
+            RouteResolution {
+                uid,
+                decisions: Vec::new(),
+            },
+        );
     }
     for candidate in &candidates {
-        let winner = winners.get(&candidate.key).filter(|winner| **winner != &candidate.claim).map(|winner| &winner.route);
+        let winner = winners
+            .get(&candidate.key)
+            .filter(|winner| **winner != &candidate.claim)
+            .map(|winner| &winner.route);
         decide(candidate, winner, &deployments, &mut resolution);
     }
     resolution
 }
 
 fn key_of(namespace: &Option<String>, name: &Option<String>) -> ObjectKey {
-    ObjectKey::new(namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
+    ObjectKey::new(
+        namespace.as_deref().unwrap_or_default(),
+        name.as_deref().unwrap_or_default(),
+    )
 }
 
 fn candidates<'a>(key: &ObjectKey, route: &'a Route) -> Vec<Candidate<'a>> {
-    let created = route.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0);
+    let created = route
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(Timestamp::MAX, |time| time.0);
     let everything = [RouteMatch::default()];
     let mut list = Vec::new();
     for (r, rule) in route.spec.rules.iter().enumerate() {
-        let matches = if rule.matches.is_empty() { &everything[..] } else { &rule.matches[..] };
+        let matches = if rule.matches.is_empty() {
+            &everything[..]
+        } else {
+            &rule.matches[..]
+        };
         for (m, matched) in matches.iter().enumerate() {
             for hostname in &route.spec.hostnames {
-                let claim = Claim { created, route: key.clone(), position: (r, m) };
+                let claim = Claim {
+                    created,
+                    route: key.clone(),
+                    position: (r, m),
+                };
                 let key = MatchKey::new(hostname, terminates_tls(route), matched);
-                list.push(Candidate { route, rule: r, hostname, key, claim });
+                list.push(Candidate {
+                    route,
+                    rule: r,
+                    hostname,
+                    key,
+                    claim,
+                });
             }
         }
     }
@@ -184,7 +238,11 @@ fn candidates<'a>(key: &ObjectKey, route: &'a Route) -> Vec<Candidate<'a>> {
 }
 
 fn terminates_tls(route: &Route) -> bool {
-    route.spec.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Terminate)
+    route
+        .spec
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.mode == TlsMode::Terminate)
 }
 
 fn decide(
@@ -193,17 +251,28 @@ fn decide(
     deployments: &BTreeMap<ObjectKey, &Deployment>,
     resolution: &mut Resolution,
 ) {
-    let Candidate { route, key, claim, .. } = candidate;
-    let Some(rule) = route.spec.rules.get(candidate.rule) else { return };
+    let Candidate {
+        route, key, claim, ..
+    } = candidate;
+    let Some(rule) = route.spec.rules.get(candidate.rule) else {
+        return;
+    };
     let backend = rule.backend_refs.first().cloned().unwrap_or_default();
     let target = ObjectKey::new(claim.route.namespace.clone(), backend.name.clone());
     let rendered = match winner {
         Some(_) => Ok(None),
-        None => backend_problem(&rule.backend_refs, &target, deployments.get(&target).copied())
-            .and_then(|()| match render(route, rule, backend.port, key) {
-                Ok(rendered) => Ok(Some(rendered)),
-                Err(error) => Err(Problem { reason: reason::INVALID_SPEC, message: error.to_string() }),
+        None => backend_problem(
+            &rule.backend_refs,
+            &target,
+            deployments.get(&target).copied(),
+        )
+        .and_then(|()| match render(route, rule, backend.port, key) {
+            Ok(rendered) => Ok(Some(rendered)),
+            Err(error) => Err(Problem {
+                reason: reason::INVALID_SPEC,
+                message: error.to_string(),
             }),
+        }),
     };
     let (problem, router) = match rendered {
         Ok(None) => (None, None),
@@ -213,7 +282,10 @@ fn decide(
     if let Some(result) = resolution.routes.get_mut(&claim.route) {
         result.decisions.push(Decision {
             hostname: candidate.hostname.to_owned(),
-            rule: rule.name.clone().unwrap_or_else(|| candidate.rule.to_string()),
+            rule: rule
+                .name
+                .clone()
+                .unwrap_or_else(|| candidate.rule.to_string()),
             path: key.path.text().to_owned(),
             path_is_expression: matches!(key.path, super::rule::PathKey::Expression(_)),
             tls: key.tls,
@@ -226,8 +298,15 @@ fn decide(
 }
 
 /// Puts the labels on the Deployment.
-fn attach(candidate: &Candidate<'_>, target: &ObjectKey, rendered: Rendered, resolution: &mut Resolution) -> Router {
-    let Candidate { route, key, claim, .. } = candidate;
+fn attach(
+    candidate: &Candidate<'_>,
+    target: &ObjectKey,
+    rendered: Rendered,
+    resolution: &mut Resolution,
+) -> Router {
+    let Candidate {
+        route, key, claim, ..
+    } = candidate;
     let attached = resolution.by_deployment.entry(target.clone()).or_default();
     let at = match attached.binary_search_by(|entry| entry.name.cmp(&claim.route.name)) {
         Ok(at) => at,
@@ -252,30 +331,71 @@ fn attach(candidate: &Candidate<'_>, target: &ObjectKey, rendered: Rendered, res
         name: rendered.router,
         rule: rendered.rule,
         middlewares: rendered.middlewares,
-        certificate_resolver: route.spec.tls.as_ref().filter(|_| key.tls).and_then(|tls| tls.certificate_resolver.clone()),
+        certificate_resolver: route
+            .spec
+            .tls
+            .as_ref()
+            .filter(|_| key.tls)
+            .and_then(|tls| tls.certificate_resolver.clone()),
     }
 }
 
 /// Is there exactly one backend, and does it listen?
-fn backend_problem(backends: &[BackendRef], target: &ObjectKey, deployment: Option<&Deployment>) -> Result<(), Problem> {
+fn backend_problem(
+    backends: &[BackendRef],
+    target: &ObjectKey,
+    deployment: Option<&Deployment>,
+) -> Result<(), Problem> {
     let [backend] = backends else {
-        let message = format!("backendRefs must name exactly one Deployment, not {}", backends.len());
-        return Err(Problem { reason: reason::INVALID_SPEC, message });
+        let message = format!(
+            "backendRefs must name exactly one Deployment, not {}",
+            backends.len()
+        );
+        return Err(Problem {
+            reason: reason::INVALID_SPEC,
+            message,
+        });
     };
     let Some(deployment) = deployment else {
         let message = format!("there is no Deployment {target}");
-        return Err(Problem { reason: reason::BACKEND_NOT_FOUND, message });
+        return Err(Problem {
+            reason: reason::BACKEND_NOT_FOUND,
+            message,
+        });
     };
-    let mut ports = deployment.spec.ports.iter().filter(|port| port.container_port == backend.port).peekable();
+    let mut ports = deployment
+        .spec
+        .ports
+        .iter()
+        .filter(|port| port.container_port == backend.port)
+        .peekable();
     if ports.peek().is_none() {
-        let listed: Vec<String> = deployment.spec.ports.iter().map(|port| port.container_port.to_string()).collect();
-        let has = if listed.is_empty() { "no ports".to_owned() } else { format!("the ports {}", listed.join(", ")) };
-        let message = format!("Deployment {target} has no port {}: it lists {has}", backend.port);
-        return Err(Problem { reason: reason::PORT_NOT_FOUND, message });
+        let listed: Vec<String> = deployment
+            .spec
+            .ports
+            .iter()
+            .map(|port| port.container_port.to_string())
+            .collect();
+        let has = if listed.is_empty() {
+            "no ports".to_owned()
+        } else {
+            format!("the ports {}", listed.join(", "))
+        };
+        let message = format!(
+            "Deployment {target} has no port {}: it lists {has}",
+            backend.port
+        );
+        return Err(Problem {
+            reason: reason::PORT_NOT_FOUND,
+            message,
+        });
     }
     if ports.all(|port| port.protocol.unwrap_or_default() != Protocol::TCP) {
         let message = format!("port {} of Deployment {target} is not TCP", backend.port);
-        return Err(Problem { reason: reason::UNSUPPORTED_PROTOCOL, message });
+        return Err(Problem {
+            reason: reason::UNSUPPORTED_PROTOCOL,
+            message,
+        });
     }
     Ok(())
 }

@@ -19,10 +19,15 @@ pub(crate) struct Claim {
 }
 
 /// The winner of every key.
-pub(crate) fn winners<'a>(claims: impl IntoIterator<Item = (&'a MatchKey, &'a Claim)>) -> BTreeMap<&'a MatchKey, &'a Claim> {
+pub(crate) fn winners<'a>(
+    claims: impl IntoIterator<Item = (&'a MatchKey, &'a Claim)>,
+) -> BTreeMap<&'a MatchKey, &'a Claim> {
     let mut winners: BTreeMap<&MatchKey, &Claim> = BTreeMap::new();
     for (key, claim) in claims {
-        winners.entry(key).and_modify(|winner| *winner = (*winner).min(claim)).or_insert(claim);
+        winners
+            .entry(key)
+            .and_modify(|winner| *winner = (*winner).min(claim))
+            .or_insert(claim);
     }
     winners
 }

@@ -1,6 +1,8 @@
 //! Filters as Traefik middlewares.
 
-use api_types::route::{Filter, FilterType, HeaderModifier, PathModifier, PathModifierType, RequestRedirect, Scheme};
+use api_types::route::{
+    Filter, FilterType, HeaderModifier, PathModifier, PathModifierType, RequestRedirect, Scheme,
+};
 
 use super::rule::{PathKey, escaped};
 
@@ -21,12 +23,23 @@ pub(crate) enum FilterError {
 }
 
 /// The middlewares of a rule's filters for one of its matches, in order.
-pub(crate) fn middlewares(filters: &[Filter], path: &PathKey) -> Result<Vec<Middleware>, FilterError> {
+pub(crate) fn middlewares(
+    filters: &[Filter],
+    path: &PathKey,
+) -> Result<Vec<Middleware>, FilterError> {
     let mut list = Vec::new();
     for filter in filters {
         match filter.type_ {
-            FilterType::RequestHeaderModifier => list.extend(headers("request-headers", "customrequestheaders", &filter.request_header_modifier)?),
-            FilterType::ResponseHeaderModifier => list.extend(headers("response-headers", "customresponseheaders", &filter.response_header_modifier)?),
+            FilterType::RequestHeaderModifier => list.extend(headers(
+                "request-headers",
+                "customrequestheaders",
+                &filter.request_header_modifier,
+            )?),
+            FilterType::ResponseHeaderModifier => list.extend(headers(
+                "response-headers",
+                "customresponseheaders",
+                &filter.response_header_modifier,
+            )?),
             FilterType::RequestRedirect => {
                 if let Some(redirect) = &filter.request_redirect {
                     list.push(redirection(redirect, path)?);
@@ -36,7 +49,10 @@ pub(crate) fn middlewares(filters: &[Filter], path: &PathKey) -> Result<Vec<Midd
                 let rewrite = filter.url_rewrite.clone().unwrap_or_default();
                 if let Some(hostname) = rewrite.hostname {
                     let options = vec![("headers.customrequestheaders.Host".to_owned(), hostname)];
-                    list.push(Middleware { suffix: "rewrite-host", options });
+                    list.push(Middleware {
+                        suffix: "rewrite-host",
+                        options,
+                    });
                 }
                 if let Some(modifier) = &rewrite.path {
                     list.extend(path_rewrite(modifier, path)?);
@@ -48,12 +64,26 @@ pub(crate) fn middlewares(filters: &[Filter], path: &PathKey) -> Result<Vec<Midd
 }
 
 /// Headers to set, and to remove by an empty value, as Traefik has it.
-fn headers(suffix: &'static str, option: &str, modifier: &Option<HeaderModifier>) -> Result<Option<Middleware>, FilterError> {
-    let Some(modifier) = modifier else { return Ok(None) };
+fn headers(
+    suffix: &'static str,
+    option: &str,
+    modifier: &Option<HeaderModifier>,
+) -> Result<Option<Middleware>, FilterError> {
+    let Some(modifier) = modifier else {
+        return Ok(None);
+    };
     let mut options = Vec::new();
     let removed = modifier.remove.iter().map(|name| (name, ""));
-    for (name, value) in removed.chain(modifier.set.iter().map(|header| (&header.name, header.value.as_str()))) {
-        let good = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    for (name, value) in removed.chain(
+        modifier
+            .set
+            .iter()
+            .map(|header| (&header.name, header.value.as_str())),
+    ) {
+        let good = !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
         if !good {
             return Err(FilterError::HeaderName(name.clone()));
         }
@@ -70,12 +100,23 @@ fn redirection(redirect: &RequestRedirect, path: &PathKey) -> Result<Middleware,
     });
     let (path_expression, path_replacement) = match &redirect.path {
         None => ("(/[^?]*)?".to_owned(), "${4}".to_owned()),
-        Some(PathModifier { type_: PathModifierType::ReplaceFullPath, replace_full_path, .. }) => {
-            ("(/[^?]*)?".to_owned(), verbatim(replace_full_path.as_deref().unwrap_or("/")))
-        }
+        Some(PathModifier {
+            type_: PathModifierType::ReplaceFullPath,
+            replace_full_path,
+            ..
+        }) => (
+            "(/[^?]*)?".to_owned(),
+            verbatim(replace_full_path.as_deref().unwrap_or("/")),
+        ),
         Some(modifier) => match prefixes(modifier, path)? {
-            (prefix, "") => (format!("{}(?:/([^?]*))?", escaped(prefix)), "/${4}".to_owned()),
-            (prefix, with) => (format!("{}(/[^?]*)?", escaped(prefix)), format!("{}${{4}}", verbatim(with))),
+            (prefix, "") => (
+                format!("{}(?:/([^?]*))?", escaped(prefix)),
+                "/${4}".to_owned(),
+            ),
+            (prefix, with) => (
+                format!("{}(/[^?]*)?", escaped(prefix)),
+                format!("{}${{4}}", verbatim(with)),
+            ),
         },
     };
     let port = match (redirect.port, scheme) {
@@ -88,27 +129,48 @@ fn redirection(redirect: &RequestRedirect, path: &PathKey) -> Result<Middleware,
     let replacement = format!(
         "{}://{}{port}{path_replacement}${{5}}",
         scheme.map_or("${1}", |(name, _)| name),
-        redirect.hostname.as_deref().map_or_else(|| "${2}".to_owned(), verbatim),
+        redirect
+            .hostname
+            .as_deref()
+            .map_or_else(|| "${2}".to_owned(), verbatim),
     );
     Ok(Middleware {
         suffix: "redirect",
         options: vec![
             ("redirectregex.regex".to_owned(), regex),
             ("redirectregex.replacement".to_owned(), replacement),
-            ("redirectregex.permanent".to_owned(), (redirect.status_code == Some(301)).to_string()),
+            (
+                "redirectregex.permanent".to_owned(),
+                (redirect.status_code == Some(301)).to_string(),
+            ),
         ],
     })
 }
 
-fn path_rewrite(modifier: &PathModifier, path: &PathKey) -> Result<Option<Middleware>, FilterError> {
+fn path_rewrite(
+    modifier: &PathModifier,
+    path: &PathKey,
+) -> Result<Option<Middleware>, FilterError> {
     if modifier.type_ == PathModifierType::ReplaceFullPath {
-        let to = modifier.replace_full_path.clone().unwrap_or_else(|| "/".to_owned());
-        return Ok(Some(Middleware { suffix: "rewrite-path", options: vec![("replacepath.path".to_owned(), to)] }));
+        let to = modifier
+            .replace_full_path
+            .clone()
+            .unwrap_or_else(|| "/".to_owned());
+        return Ok(Some(Middleware {
+            suffix: "rewrite-path",
+            options: vec![("replacepath.path".to_owned(), to)],
+        }));
     }
     let (regex, replacement) = match prefixes(modifier, path)? {
         ("", "") => return Ok(None),
-        (prefix, "") => (format!("^{}(?:/(.*))?$", escaped(prefix)), "/${1}".to_owned()),
-        (prefix, with) => (format!("^{}(/.*)?$", escaped(prefix)), format!("{}${{1}}", verbatim(with))),
+        (prefix, "") => (
+            format!("^{}(?:/(.*))?$", escaped(prefix)),
+            "/${1}".to_owned(),
+        ),
+        (prefix, with) => (
+            format!("^{}(/.*)?$", escaped(prefix)),
+            format!("{}${{1}}", verbatim(with)),
+        ),
     };
     Ok(Some(Middleware {
         suffix: "rewrite-path",
@@ -120,8 +182,13 @@ fn path_rewrite(modifier: &PathModifier, path: &PathKey) -> Result<Option<Middle
 }
 
 /// The prefix that matched and what stands in its place, both without a slash at the end.
-fn prefixes<'a>(modifier: &'a PathModifier, path: &'a PathKey) -> Result<(&'a str, &'a str), FilterError> {
-    let PathKey::Prefix(prefix) = path else { return Err(FilterError::NoPrefix(path.text().to_owned())) };
+fn prefixes<'a>(
+    modifier: &'a PathModifier,
+    path: &'a PathKey,
+) -> Result<(&'a str, &'a str), FilterError> {
+    let PathKey::Prefix(prefix) = path else {
+        return Err(FilterError::NoPrefix(path.text().to_owned()));
+    };
     let with = modifier.replace_prefix_match.as_deref().unwrap_or("/");
     Ok((prefix, with.trim_end_matches('/')))
 }
@@ -142,7 +209,11 @@ mod tests {
         let list = middlewares(&filters, path).map_err(|error| error.to_string())?;
         Ok(list
             .into_iter()
-            .flat_map(|m| m.options.into_iter().map(move |(key, value)| format!("{}: {key}={value}", m.suffix)))
+            .flat_map(|m| {
+                m.options
+                    .into_iter()
+                    .map(move |(key, value)| format!("{}: {key}={value}", m.suffix))
+            })
             .collect())
     }
 
@@ -153,23 +224,42 @@ mod tests {
         let request = json!([{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "X-Env", "value": "a, $1"}], "remove": ["X-Old"]}}]);
         assert_eq!(
             rendered(request, &root).unwrap(),
-            ["request-headers: headers.customrequestheaders.X-Old=", "request-headers: headers.customrequestheaders.X-Env=a, $1"]
+            [
+                "request-headers: headers.customrequestheaders.X-Old=",
+                "request-headers: headers.customrequestheaders.X-Env=a, $1"
+            ]
         );
         let response = json!([{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "X-A", "value": "b"}]}}]);
-        assert_eq!(rendered(response, &root).unwrap(), ["response-headers: headers.customresponseheaders.X-A=b"]);
+        assert_eq!(
+            rendered(response, &root).unwrap(),
+            ["response-headers: headers.customresponseheaders.X-A=b"]
+        );
         let rewrite = |path: serde_json::Value| json!([{"type": "URLRewrite", "urlRewrite": {"hostname": "in.example.com", "path": path}}]);
         assert_eq!(
-            rendered(rewrite(json!({"type": "ReplaceFullPath", "replaceFullPath": "/down.html"})), &api).unwrap(),
-            ["rewrite-host: headers.customrequestheaders.Host=in.example.com", "rewrite-path: replacepath.path=/down.html"]
+            rendered(
+                rewrite(json!({"type": "ReplaceFullPath", "replaceFullPath": "/down.html"})),
+                &api
+            )
+            .unwrap(),
+            [
+                "rewrite-host: headers.customrequestheaders.Host=in.example.com",
+                "rewrite-path: replacepath.path=/down.html"
+            ]
         );
         let prefix = |with: &str| json!([{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": with}}}]);
         assert_eq!(
             rendered(prefix("/"), &api).unwrap(),
-            ["rewrite-path: replacepathregex.regex=^/api(?:/(.*))?$", "rewrite-path: replacepathregex.replacement=/${1}"]
+            [
+                "rewrite-path: replacepathregex.regex=^/api(?:/(.*))?$",
+                "rewrite-path: replacepathregex.replacement=/${1}"
+            ]
         );
         assert_eq!(
             rendered(prefix("/v$2/"), &api).unwrap(),
-            ["rewrite-path: replacepathregex.regex=^/api(/.*)?$", "rewrite-path: replacepathregex.replacement=/v$$2${1}"]
+            [
+                "rewrite-path: replacepathregex.regex=^/api(/.*)?$",
+                "rewrite-path: replacepathregex.replacement=/v$$2${1}"
+            ]
         );
         assert!(rendered(prefix("/"), &root).unwrap().is_empty());
     }
@@ -179,29 +269,66 @@ mod tests {
         let api = PathKey::Prefix("/api".into());
         let replacement = |redirect: serde_json::Value| {
             let filters = json!([{"type": "RequestRedirect", "requestRedirect": redirect}]);
-            rendered(filters, &api).unwrap().into_iter().find(|line| line.contains("replacement")).unwrap()
+            rendered(filters, &api)
+                .unwrap()
+                .into_iter()
+                .find(|line| line.contains("replacement"))
+                .unwrap()
         };
         let cases = [
             (json!({"scheme": "https"}), "https://${2}${4}${5}"),
-            (json!({"scheme": "https", "port": 443}), "https://${2}${4}${5}"),
-            (json!({"scheme": "https", "port": 8443}), "https://${2}:8443${4}${5}"),
-            (json!({"hostname": "www.example.com"}), "${1}://www.example.com${3}${4}${5}"),
-            (json!({"path": {"type": "ReplaceFullPath", "replaceFullPath": "/x"}}), "${1}://${2}${3}/x${5}"),
-            (json!({"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/v2"}}), "${1}://${2}${3}/v2${4}${5}"),
-            (json!({"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}), "${1}://${2}${3}/${4}${5}"),
+            (
+                json!({"scheme": "https", "port": 443}),
+                "https://${2}${4}${5}",
+            ),
+            (
+                json!({"scheme": "https", "port": 8443}),
+                "https://${2}:8443${4}${5}",
+            ),
+            (
+                json!({"hostname": "www.example.com"}),
+                "${1}://www.example.com${3}${4}${5}",
+            ),
+            (
+                json!({"path": {"type": "ReplaceFullPath", "replaceFullPath": "/x"}}),
+                "${1}://${2}${3}/x${5}",
+            ),
+            (
+                json!({"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/v2"}}),
+                "${1}://${2}${3}/v2${4}${5}",
+            ),
+            (
+                json!({"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}),
+                "${1}://${2}${3}/${4}${5}",
+            ),
         ];
         for (redirect, expected) in cases {
-            assert_eq!(replacement(redirect), format!("redirect: redirectregex.replacement={expected}"));
+            assert_eq!(
+                replacement(redirect),
+                format!("redirect: redirectregex.replacement={expected}")
+            );
         }
         let moved = json!([{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "statusCode": 301}}]);
-        assert!(rendered(moved, &api).unwrap().contains(&"redirect: redirectregex.permanent=true".to_owned()));
+        assert!(
+            rendered(moved, &api)
+                .unwrap()
+                .contains(&"redirect: redirectregex.permanent=true".to_owned())
+        );
     }
 
     #[test]
     fn what_labels_cannot_say_is_refused() {
         let dotted = json!([{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["X.Y"]}}]);
-        assert!(rendered(dotted, &PathKey::Prefix(String::new())).unwrap_err().contains("X.Y"));
+        assert!(
+            rendered(dotted, &PathKey::Prefix(String::new()))
+                .unwrap_err()
+                .contains("X.Y")
+        );
         let exact = json!([{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}]);
-        assert!(rendered(exact, &PathKey::Exact("/a".into())).unwrap_err().contains("type Prefix"));
+        assert!(
+            rendered(exact, &PathKey::Exact("/a".into()))
+                .unwrap_err()
+                .contains("type Prefix")
+        );
     }
 }

@@ -26,22 +26,36 @@ pub(crate) struct Rendered {
 }
 
 /// Renders the labels of `key`, which is a match of `rule`, which is a rule of `route`.
-pub(crate) fn render(route: &Route, rule: &RouteRule, port: u16, key: &MatchKey) -> Result<Rendered, FilterError> {
+pub(crate) fn render(
+    route: &Route,
+    rule: &RouteRule,
+    port: u16,
+    key: &MatchKey,
+) -> Result<Rendered, FilterError> {
     let names = Names::new(route, rule);
     let service = names.name(&["service"]);
     let router = names.name(&["router", &hash_of(key)]);
     let mut labels = BTreeMap::new();
     let mut names_of_middlewares = Vec::new();
     for middleware in middlewares(&rule.filters, &key.path)? {
-        let name = format!("{}-{}", names.name(&["middleware", &hash_of(&key.path)]), middleware.suffix);
+        let name = format!(
+            "{}-{}",
+            names.name(&["middleware", &hash_of(&key.path)]),
+            middleware.suffix
+        );
         for (option, value) in middleware.options {
             labels.insert(format!("traefik.http.middlewares.{name}.{option}"), value);
         }
         names_of_middlewares.push(name);
     }
-    labels.insert(format!("traefik.http.services.{service}.loadbalancer.server.port"), port.to_string());
+    labels.insert(
+        format!("traefik.http.services.{service}.loadbalancer.server.port"),
+        port.to_string(),
+    );
     let text = key.rule();
-    let mut option = |name: &str, value: String| labels.insert(format!("traefik.http.routers.{router}.{name}"), value);
+    let mut option = |name: &str, value: String| {
+        labels.insert(format!("traefik.http.routers.{router}.{name}"), value)
+    };
     option("rule", text.clone());
     option("service", service);
     option("priority", key.priority(route.spec.priority).to_string());
@@ -51,7 +65,12 @@ pub(crate) fn render(route: &Route, rule: &RouteRule, port: u16, key: &MatchKey)
     if !route.spec.entry_points.is_empty() {
         option("entrypoints", route.spec.entry_points.join(","));
     }
-    if let Some(tls) = route.spec.tls.as_ref().filter(|tls| tls.mode == TlsMode::Terminate) {
+    if let Some(tls) = route
+        .spec
+        .tls
+        .as_ref()
+        .filter(|tls| tls.mode == TlsMode::Terminate)
+    {
         option("tls", "true".to_owned());
         if let Some(resolver) = &tls.certificate_resolver {
             option("tls.certresolver", resolver.clone());
@@ -61,7 +80,12 @@ pub(crate) fn render(route: &Route, rule: &RouteRule, port: u16, key: &MatchKey)
             }
         }
     }
-    Ok(Rendered { router, rule: text, middlewares: names_of_middlewares, labels })
+    Ok(Rendered {
+        router,
+        rule: text,
+        middlewares: names_of_middlewares,
+        labels,
+    })
 }
 
 /// Names of everything that belongs to one rule.
@@ -81,10 +105,17 @@ impl Names {
             readable = format!("{readable}-{rule}");
         }
         let identity = format!("{namespace}/{name}/{rule_key}");
-        Self { readable: bounded(&readable.replace('.', "-"), &identity, LONGEST_NAME), identity }
+        Self {
+            readable: bounded(&readable.replace('.', "-"), &identity, LONGEST_NAME),
+            identity,
+        }
     }
 
     fn name(&self, parts: &[&str]) -> String {
-        format!("{}-{}", self.readable, short_hash(&format!("{}/{}", self.identity, parts.join("/"))))
+        format!(
+            "{}-{}",
+            self.readable,
+            short_hash(&format!("{}/{}", self.identity, parts.join("/")))
+        )
     }
 }

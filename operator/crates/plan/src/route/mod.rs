@@ -14,7 +14,9 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use attach::{AttachedRoute, Decision, ObjectKey, Problem, Resolution, RouteResolution, Router, resolve};
+pub use attach::{
+    AttachedRoute, Decision, ObjectKey, Problem, Resolution, RouteResolution, Router, resolve,
+};
 pub use routing::rows;
 pub use status::{Input, Report, status};
 

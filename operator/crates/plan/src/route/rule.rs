@@ -47,7 +47,9 @@ impl MatchKey {
         let path = match &matched.path {
             None => PathKey::Prefix(String::new()),
             Some(path) => match path.type_ {
-                PathMatchType::Prefix => PathKey::Prefix(path.value.trim_end_matches('/').to_owned()),
+                PathMatchType::Prefix => {
+                    PathKey::Prefix(path.value.trim_end_matches('/').to_owned())
+                }
                 PathMatchType::Exact => PathKey::Exact(path.value.clone()),
                 PathMatchType::RegularExpression => PathKey::Expression(path.value.clone()),
             },
@@ -56,9 +58,17 @@ impl MatchKey {
             host: host.trim_end_matches('.').to_ascii_lowercase(),
             tls,
             path,
-            headers: matched.headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.clone())).collect(),
+            headers: matched
+                .headers
+                .iter()
+                .map(|h| (h.name.to_ascii_lowercase(), h.value.clone()))
+                .collect(),
             method: matched.method.map(method),
-            query: matched.query_params.iter().map(|q| (q.name.clone(), q.value.clone())).collect(),
+            query: matched
+                .query_params
+                .iter()
+                .map(|q| (q.name.clone(), q.value.clone()))
+                .collect(),
         }
     }
 
@@ -71,21 +81,42 @@ impl MatchKey {
     pub(crate) fn rule(&self) -> String {
         let mut terms = vec![match self.wildcard() {
             None => format!("Host({})", literal(&self.host)),
-            Some(domain) => format!("HostRegexp({})", literal(&format!(r"^[^.]+\.{}$", escaped(domain)))),
+            Some(domain) => format!(
+                "HostRegexp({})",
+                literal(&format!(r"^[^.]+\.{}$", escaped(domain)))
+            ),
         }];
         match &self.path {
             PathKey::Prefix(path) if path.is_empty() => {}
             PathKey::Prefix(path) => {
-                terms.push(format!("(Path({}) || PathPrefix({}))", literal(path), literal(&format!("{path}/"))));
+                terms.push(format!(
+                    "(Path({}) || PathPrefix({}))",
+                    literal(path),
+                    literal(&format!("{path}/"))
+                ));
             }
             PathKey::Exact(path) => terms.push(format!("Path({})", literal(path))),
             PathKey::Expression(expression) => {
-                terms.push(format!("PathRegexp({})", literal(&format!("^(?:{expression})"))));
+                terms.push(format!(
+                    "PathRegexp({})",
+                    literal(&format!("^(?:{expression})"))
+                ));
             }
         }
-        terms.extend(self.method.map(|method| format!("Method({})", literal(method))));
-        terms.extend(self.headers.iter().map(|(name, value)| format!("Header({}, {})", literal(name), literal(value))));
-        terms.extend(self.query.iter().map(|(name, value)| format!("Query({}, {})", literal(name), literal(value))));
+        terms.extend(
+            self.method
+                .map(|method| format!("Method({})", literal(method))),
+        );
+        terms.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| format!("Header({}, {})", literal(name), literal(value))),
+        );
+        terms.extend(
+            self.query
+                .iter()
+                .map(|(name, value)| format!("Query({}, {})", literal(name), literal(value))),
+        );
         terms.join(" && ")
     }
 
@@ -97,10 +128,20 @@ impl MatchKey {
         const EXACT_HOST: u64 = 200_000;
         const EXACT_PATH: u64 = 100_000;
         const PER_CHARACTER: u64 = 64; // above the 33 conditions that a match can have beside the path
-        let host = if self.wildcard().is_none() { EXACT_HOST } else { 0 };
-        let kind = if matches!(self.path, PathKey::Exact(_)) { EXACT_PATH } else { 0 };
+        let host = if self.wildcard().is_none() {
+            EXACT_HOST
+        } else {
+            0
+        };
+        let kind = if matches!(self.path, PathKey::Exact(_)) {
+            EXACT_PATH
+        } else {
+            0
+        };
         let length = self.path.text().len().min(1024) as u64 * PER_CHARACTER;
-        let conditions = (self.headers.len() + self.query.len() + usize::from(self.method.is_some())).min(63) as u64;
+        let conditions =
+            (self.headers.len() + self.query.len() + usize::from(self.method.is_some())).min(63)
+                as u64;
         u64::from(explicit.unwrap_or_default()) * EXPLICIT + host + kind + length + conditions
     }
 }
@@ -152,16 +193,49 @@ mod tests {
     #[test]
     fn rules_are_in_the_grammar_of_v3() {
         // cases F3, F5
-        let path = |type_: &str, value: &str| serde_json::json!({"path": {"type": type_, "value": value}});
+        let path =
+            |type_: &str, value: &str| serde_json::json!({"path": {"type": type_, "value": value}});
         let cases = [
-            ("shop.example.com", serde_json::json!({}), "Host(`shop.example.com`)"),
-            ("Shop.Example.com", path("Prefix", "/"), "Host(`shop.example.com`)"),
-            ("*.example.com", serde_json::json!({}), r"HostRegexp(`^[^.]+\.example\.com$`)"),
-            ("a.b", path("Prefix", "/api"), "Host(`a.b`) && (Path(`/api`) || PathPrefix(`/api/`))"),
-            ("a.b", path("Prefix", "/api/"), "Host(`a.b`) && (Path(`/api`) || PathPrefix(`/api/`))"),
-            ("a.b", path("Exact", "/api/"), "Host(`a.b`) && Path(`/api/`)"),
-            ("a.b", path("RegularExpression", "/u/[0-9]+$"), "Host(`a.b`) && PathRegexp(`^(?:/u/[0-9]+$)`)"),
-            ("a.b", path("Exact", "/a`b\\c"), r#"Host(`a.b`) && Path("/a`b\\c")"#),
+            (
+                "shop.example.com",
+                serde_json::json!({}),
+                "Host(`shop.example.com`)",
+            ),
+            (
+                "Shop.Example.com",
+                path("Prefix", "/"),
+                "Host(`shop.example.com`)",
+            ),
+            (
+                "*.example.com",
+                serde_json::json!({}),
+                r"HostRegexp(`^[^.]+\.example\.com$`)",
+            ),
+            (
+                "a.b",
+                path("Prefix", "/api"),
+                "Host(`a.b`) && (Path(`/api`) || PathPrefix(`/api/`))",
+            ),
+            (
+                "a.b",
+                path("Prefix", "/api/"),
+                "Host(`a.b`) && (Path(`/api`) || PathPrefix(`/api/`))",
+            ),
+            (
+                "a.b",
+                path("Exact", "/api/"),
+                "Host(`a.b`) && Path(`/api/`)",
+            ),
+            (
+                "a.b",
+                path("RegularExpression", "/u/[0-9]+$"),
+                "Host(`a.b`) && PathRegexp(`^(?:/u/[0-9]+$)`)",
+            ),
+            (
+                "a.b",
+                path("Exact", "/a`b\\c"),
+                r#"Host(`a.b`) && Path("/a`b\\c")"#,
+            ),
             (
                 "a.b",
                 serde_json::json!({"method": "GET", "headers": [{"name": "X-B", "value": "2"}, {"name": "X-A", "value": "$1"}],
@@ -178,7 +252,10 @@ mod tests {
     fn priority_follows_what_is_more_specific() {
         // case F6
         let path = |host: &str, type_: &str, value: &str| {
-            key(host, serde_json::json!({"path": {"type": type_, "value": value}}))
+            key(
+                host,
+                serde_json::json!({"path": {"type": type_, "value": value}}),
+            )
         };
         let ordered = [
             path("*.b.c", "Prefix", "/"),
@@ -187,7 +264,10 @@ mod tests {
             path("a.b.c", "Prefix", "/"),
             path("a.b.c", "Prefix", "/api"),
             path("a.b.c", "Prefix", "/api/v1"),
-            key("a.b.c", serde_json::json!({"path": {"type": "Prefix", "value": "/api/v1"}, "method": "GET"})),
+            key(
+                "a.b.c",
+                serde_json::json!({"path": {"type": "Prefix", "value": "/api/v1"}, "method": "GET"}),
+            ),
             path("a.b.c", "Prefix", &format!("/{}", "x".repeat(1023))),
             path("a.b.c", "Exact", "/"),
             path("a.b.c", "Exact", "/api"),
@@ -201,19 +281,40 @@ mod tests {
 
     #[test]
     fn equal_requests_are_equal_however_they_are_written() {
-        let one = key("A.b.", serde_json::json!({"path": {"type": "Prefix", "value": "/x/"},
-            "headers": [{"name": "X-A", "value": "1"}, {"name": "x-b", "value": "2"}]}));
-        let two = key("a.b", serde_json::json!({"path": {"type": "Prefix", "value": "/x"},
-            "headers": [{"name": "X-B", "value": "2"}, {"name": "X-a", "value": "1"}]}));
+        let one = key(
+            "A.b.",
+            serde_json::json!({"path": {"type": "Prefix", "value": "/x/"},
+            "headers": [{"name": "X-A", "value": "1"}, {"name": "x-b", "value": "2"}]}),
+        );
+        let two = key(
+            "a.b",
+            serde_json::json!({"path": {"type": "Prefix", "value": "/x"},
+            "headers": [{"name": "X-B", "value": "2"}, {"name": "X-a", "value": "1"}]}),
+        );
         assert_eq!(one, two);
-        assert_eq!(key("a.b", serde_json::json!({})), key("a.b", serde_json::json!({"path": {"type": "Prefix", "value": "/"}})));
+        assert_eq!(
+            key("a.b", serde_json::json!({})),
+            key(
+                "a.b",
+                serde_json::json!({"path": {"type": "Prefix", "value": "/"}})
+            )
+        );
         for other in [
             serde_json::json!({"path": {"type": "Exact", "value": "/x"}}),
             serde_json::json!({"path": {"type": "Prefix", "value": "/x/y"}}),
             serde_json::json!({"path": {"type": "Prefix", "value": "/x"}, "method": "GET"}),
         ] {
-            assert_ne!(key("a.b", serde_json::json!({"path": {"type": "Prefix", "value": "/x"}})), key("a.b", other));
+            assert_ne!(
+                key(
+                    "a.b",
+                    serde_json::json!({"path": {"type": "Prefix", "value": "/x"}})
+                ),
+                key("a.b", other)
+            );
         }
-        assert_ne!(MatchKey::new("a.b", true, &RouteMatch::default()), MatchKey::new("a.b", false, &RouteMatch::default()));
+        assert_ne!(
+            MatchKey::new("a.b", true, &RouteMatch::default()),
+            MatchKey::new("a.b", false, &RouteMatch::default())
+        );
     }
 }

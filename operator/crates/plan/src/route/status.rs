@@ -50,17 +50,30 @@ struct Said {
 
 impl Said {
     fn new(is: impl Into<Is>, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { is: is.into(), reason, message: message.into() }
+        Self {
+            is: is.into(),
+            reason,
+            message: message.into(),
+        }
     }
 }
 
 /// The whole status of a Route.
 pub fn status(input: &Input<'_>) -> Report {
     let key = ObjectKey::new(
-        input.route.metadata.namespace.as_deref().unwrap_or_default(),
+        input
+            .route
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or_default(),
         input.route.metadata.name.as_deref().unwrap_or_default(),
     );
-    let decisions = input.resolution.routes.get(&key).map_or(&[][..], |result| &result.decisions);
+    let decisions = input
+        .resolution
+        .routes
+        .get(&key)
+        .map_or(&[][..], |result| &result.decisions);
     let generation = input.route.metadata.generation.unwrap_or_default();
     let before = input.route.status.clone().unwrap_or_default();
     let mut conditions = Conditions::new(&before.conditions, generation, input.now);
@@ -83,20 +96,38 @@ pub fn status(input: &Input<'_>) -> Report {
         observed_generation: Some(generation),
         urls: urls(decisions),
         hosts: hosts(decisions),
-        deployments: decisions.iter().map(|d| d.backend.name.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+        deployments: decisions
+            .iter()
+            .map(|d| d.backend.name.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         conditions: conditions.finish(),
     };
     Report { status, recheck }
 }
 
 fn accepted(decisions: &[Decision]) -> Said {
-    let invalid = decisions.iter().find_map(|d| d.problem.as_ref().filter(|p| p.reason == reason::INVALID_SPEC));
+    let invalid = decisions.iter().find_map(|d| {
+        d.problem
+            .as_ref()
+            .filter(|p| p.reason == reason::INVALID_SPEC)
+    });
     if let Some(problem) = invalid {
         return Said::new(false, reason::INVALID_SPEC, &problem.message);
     }
-    let lost: Vec<String> = decisions.iter().filter_map(conflict_message).collect::<BTreeSet<_>>().into_iter().collect();
+    let lost: Vec<String> = decisions
+        .iter()
+        .filter_map(conflict_message)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     if lost.is_empty() {
-        return Said::new(true, reason::ACCEPTED, "all host names and paths are this Route's");
+        return Said::new(
+            true,
+            reason::ACCEPTED,
+            "all host names and paths are this Route's",
+        );
     }
     if decisions.iter().all(|d| d.winner.is_some()) {
         return Said::new(false, reason::CONFLICT, lost.join("; "));
@@ -106,23 +137,48 @@ fn accepted(decisions: &[Decision]) -> Said {
 
 fn conflict_message(decision: &Decision) -> Option<String> {
     let winner = decision.winner.as_ref()?;
-    Some(format!("{}{} belongs to Route {winner}", decision.hostname, decision.path))
+    Some(format!(
+        "{}{} belongs to Route {winner}",
+        decision.hostname, decision.path
+    ))
 }
 
 fn resolved(decisions: &[Decision]) -> Said {
-    match decisions.iter().find_map(|d| d.problem.as_ref().filter(|p| p.reason != reason::INVALID_SPEC)) {
+    match decisions.iter().find_map(|d| {
+        d.problem
+            .as_ref()
+            .filter(|p| p.reason != reason::INVALID_SPEC)
+    }) {
         Some(problem) => Said::new(false, problem.reason, &problem.message),
-        None => Said::new(true, reason::RESOLVED_REFS, "every Deployment and port exists"),
+        None => Said::new(
+            true,
+            reason::RESOLVED_REFS,
+            "every Deployment and port exists",
+        ),
     }
 }
 
-fn programmed(input: &Input<'_>, key: &ObjectKey, decisions: &[Decision], before: &RouteStatus) -> (Said, Option<Duration>) {
+fn programmed(
+    input: &Input<'_>,
+    key: &ObjectKey,
+    decisions: &[Decision],
+    before: &RouteStatus,
+) -> (Said, Option<Duration>) {
     let snapshot = match input.observed {
         Observed::Known(snapshot) => snapshot,
-        Observed::Unknown(why) => return (Said::new(Is::Unknown, reason::SWARM_UNREACHABLE, why), None),
+        Observed::Unknown(why) => {
+            return (Said::new(Is::Unknown, reason::SWARM_UNREACHABLE, why), None);
+        }
     };
     if !decisions.iter().any(Decision::is_routed) {
-        return (Said::new(false, reason::NOT_PROGRAMMED, "no rule of this Route can be routed"), None);
+        return (
+            Said::new(
+                false,
+                reason::NOT_PROGRAMMED,
+                "no rule of this Route can be routed",
+            ),
+            None,
+        );
     }
     let waiting: Vec<&str> = input
         .resolution
@@ -130,17 +186,27 @@ fn programmed(input: &Input<'_>, key: &ObjectKey, decisions: &[Decision], before
         .iter()
         .filter(|(deployment, _)| deployment.namespace == key.namespace)
         .filter(|(deployment, attached)| {
-            let wanted = attached.iter().find(|route| route.name == key.name).map(|route| &route.labels);
+            let wanted = attached
+                .iter()
+                .find(|route| route.name == key.name)
+                .map(|route| &route.labels);
             wanted.is_some_and(|wanted| !carries(snapshot, &input.cluster.uid, deployment, wanted))
         })
         .map(|(deployment, _)| deployment.name.as_str())
         .collect();
     if !waiting.is_empty() {
-        let message = format!("the labels are not yet on the service of Deployment {}", waiting.join(", "));
-        return (Said::new(Is::Unknown, reason::NOT_PROGRAMMED, message), None);
+        let message = format!(
+            "the labels are not yet on the service of Deployment {}",
+            waiting.join(", ")
+        );
+        return (
+            Said::new(Is::Unknown, reason::NOT_PROGRAMMED, message),
+            None,
+        );
     }
     let generation = input.route.metadata.generation;
-    let seen = find(&before.conditions, c::PROGRAMMED).filter(|condition| condition.observed_generation == generation);
+    let seen = find(&before.conditions, c::PROGRAMMED)
+        .filter(|condition| condition.observed_generation == generation);
     let refresh = input.cluster.traefik.refresh;
     let remaining = match seen {
         Some(condition) if condition.status == c::status::TRUE => Duration::ZERO,
@@ -154,41 +220,78 @@ fn programmed(input: &Input<'_>, key: &ObjectKey, decisions: &[Decision], before
         let message = "the labels are on the services, and Traefik had time to read them";
         return (Said::new(true, reason::PROGRAMMED, message), None);
     }
-    let message = format!("the labels are on the services; Traefik reads them every {} s", refresh.as_secs_f32());
-    (Said::new(false, reason::NOT_PROGRAMMED, message), Some(remaining))
+    let message = format!(
+        "the labels are on the services; Traefik reads them every {} s",
+        refresh.as_secs_f32()
+    );
+    (
+        Said::new(false, reason::NOT_PROGRAMMED, message),
+        Some(remaining),
+    )
 }
 
 /// Does the live service of a Deployment have these labels?
-fn carries(snapshot: &crate::model::Snapshot, cluster_uid: &str, deployment: &ObjectKey, wanted: &BTreeMap<String, String>) -> bool {
+fn carries(
+    snapshot: &crate::model::Snapshot,
+    cluster_uid: &str,
+    deployment: &ObjectKey,
+    wanted: &BTreeMap<String, String>,
+) -> bool {
     let id = deployment.to_string();
     snapshot.services.iter().any(|service| {
         let live = &service.spec.labels;
         live.get(labels::DEPLOYMENT_ID) == Some(&id)
-            && live.get(labels::CLUSTER_UID).is_some_and(|uid| uid == cluster_uid)
-            && live.get(super::ENABLE_LABEL).is_some_and(|value| value == "true")
-            && wanted.iter().all(|(key, value)| live.get(key) == Some(value))
+            && live
+                .get(labels::CLUSTER_UID)
+                .is_some_and(|uid| uid == cluster_uid)
+            && live
+                .get(super::ENABLE_LABEL)
+                .is_some_and(|value| value == "true")
+            && wanted
+                .iter()
+                .all(|(key, value)| live.get(key) == Some(value))
     })
 }
 
 /// Ready, Reconciling and Stalled from the others.
 fn summary(accepted: &Said, resolved: &Said, programmed: &Said) -> (Said, Said, Said) {
     let complete = accepted.is == Is::True && accepted.reason == reason::ACCEPTED;
-    let worst = [(!complete, accepted), (resolved.is != Is::True, resolved), (programmed.is != Is::True, programmed)]
-        .into_iter()
-        .find_map(|(bad, said)| bad.then_some(said));
+    let worst = [
+        (!complete, accepted),
+        (resolved.is != Is::True, resolved),
+        (programmed.is != Is::True, programmed),
+    ]
+    .into_iter()
+    .find_map(|(bad, said)| bad.then_some(said));
     let Some(worst) = worst else {
         let ready = Said::new(true, reason::READY, "requests are routed");
-        return (ready, Said::new(false, reason::READY, ""), Said::new(false, reason::READY, ""));
+        return (
+            ready,
+            Said::new(false, reason::READY, ""),
+            Said::new(false, reason::READY, ""),
+        );
     };
     let unreachable = worst.reason == reason::SWARM_UNREACHABLE;
-    let ready = Said::new(if unreachable { Is::Unknown } else { Is::False }, worst.reason, &worst.message);
+    let ready = Said::new(
+        if unreachable { Is::Unknown } else { Is::False },
+        worst.reason,
+        &worst.message,
+    );
     // A conflict lasts until somebody changes a Route; the rest comes right by itself or with
     // an object that may be on its way.
     let stalled = !complete;
     (
         ready,
-        Said::new(!stalled, worst.reason, if stalled { "" } else { &worst.message }),
-        Said::new(stalled, worst.reason, if stalled { &worst.message } else { "" }),
+        Said::new(
+            !stalled,
+            worst.reason,
+            if stalled { "" } else { &worst.message },
+        ),
+        Said::new(
+            stalled,
+            worst.reason,
+            if stalled { &worst.message } else { "" },
+        ),
     )
 }
 
@@ -196,7 +299,11 @@ fn urls(decisions: &[Decision]) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for decision in decisions.iter().filter(|d| d.is_routed()) {
         let scheme = if decision.tls { "https" } else { "http" };
-        let path = if decision.path_is_expression { "/" } else { &decision.path };
+        let path = if decision.path_is_expression {
+            "/"
+        } else {
+            &decision.path
+        };
         let url = format!("{scheme}://{}{path}", decision.hostname);
         if !urls.contains(&url) {
             urls.push(url);
@@ -209,7 +316,10 @@ fn urls(decisions: &[Decision]) -> Vec<String> {
 fn hosts(decisions: &[Decision]) -> Vec<HostStatus> {
     let mut hosts: Vec<HostStatus> = Vec::new();
     for decision in decisions {
-        let invalid = decision.problem.as_ref().filter(|p| p.reason == reason::INVALID_SPEC);
+        let invalid = decision
+            .problem
+            .as_ref()
+            .filter(|p| p.reason == reason::INVALID_SPEC);
         let entry = HostStatus {
             hostname: decision.hostname.clone(),
             rule: decision.rule.clone(),
@@ -219,10 +329,17 @@ fn hosts(decisions: &[Decision]) -> Vec<HostStatus> {
                 (None, Some(problem)) => problem.reason.to_owned(),
                 (None, None) => reason::ACCEPTED.to_owned(),
             },
-            message: conflict_message(decision).or_else(|| invalid.map(|problem| problem.message.clone())),
-            winner: decision.winner.as_ref().map(|winner| RouteWinner { namespace: winner.namespace.clone(), name: winner.name.clone() }),
+            message: conflict_message(decision)
+                .or_else(|| invalid.map(|problem| problem.message.clone())),
+            winner: decision.winner.as_ref().map(|winner| RouteWinner {
+                namespace: winner.namespace.clone(),
+                name: winner.name.clone(),
+            }),
         };
-        match hosts.iter_mut().find(|host| host.hostname == entry.hostname && host.rule == entry.rule) {
+        match hosts
+            .iter_mut()
+            .find(|host| host.hostname == entry.hostname && host.rule == entry.rule)
+        {
             None => hosts.push(entry),
             Some(known) if known.accepted && !entry.accepted => *known = entry,
             Some(_) => {}
