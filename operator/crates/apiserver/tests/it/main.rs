@@ -10,6 +10,7 @@ mod lists;
 mod namespaces;
 mod runtime;
 mod support;
+mod tls;
 mod watches;
 
 #[path = "../../../store/tests/it/postgres.rs"]
