@@ -28,8 +28,7 @@ test: ## Everything that CI checks: style, generated files, unit, contract and e
 	@e2e/setup.sh test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	cargo build --quiet --workspace --bins
-	target/debug/operator crdgen --check crds
+	cargo test --workspace --no-run
 	cargo test --workspace --lib --bins
 	cargo test --workspace --test '*'
 
