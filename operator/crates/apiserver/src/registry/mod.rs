@@ -238,6 +238,9 @@ pub fn storage_name(group: &str, plural: &str) -> Arc<str> {
     }
 }
 
+/// Group, version and plural.
+type Name = (Arc<str>, Arc<str>, Arc<str>);
+
 /// A consistent state of the table.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -245,7 +248,7 @@ pub struct Snapshot {
     pub generation: u64,
     /// All rows in discovery order.
     pub resources: Vec<Arc<ResourceDef>>,
-    index: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), usize>,
+    index: BTreeMap<Name, usize>,
 }
 
 impl Snapshot {
