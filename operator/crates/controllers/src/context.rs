@@ -8,7 +8,6 @@ use std::time::Duration;
 use api_types::{Deployment, Node, Route};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
 use plan::ClusterConfig;
@@ -20,6 +19,7 @@ use crate::events::Events;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::resolver::Resolver;
+use crate::watchers::Kept;
 
 /// Every object is looked at this often even if nothing happens: triggers may be lost (T24).
 const RESYNC: Duration = Duration::from_secs(300);
@@ -38,9 +38,9 @@ pub(crate) struct Context {
     pub client: Client,
     pub swarm: Swarm,
     pub settings: Settings,
-    pub deployments: Store<Deployment>,
-    pub routes: Store<Route>,
-    pub nodes: Store<Node>,
+    pub deployments: Kept<Deployment>,
+    pub routes: Kept<Route>,
+    pub nodes: Kept<Node>,
     pub resolver: Resolver,
     pub events: Events,
     pub metrics: Metrics,

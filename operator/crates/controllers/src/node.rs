@@ -83,7 +83,7 @@ async fn act(object: &Node, steps: &[Step], events: &[PlannedEvent], scope: &Sco
 /// Makes an object for every machine that has none. Ends with the process.
 pub(crate) async fn discover(context: Arc<Context>) {
     let mut observations = context.swarm.observations();
-    if context.nodes.wait_until_ready().await.is_err() {
+    if !context.nodes.complete().await {
         return;
     }
     loop {

@@ -25,7 +25,7 @@ const RELOAD: Duration = Duration::from_secs(300);
 pub(crate) async fn project(context: Arc<Context>, sink: Arc<dyn ProjectionSink>) {
     let mut observations = context.swarm.observations();
     let mut resolutions = context.resolver.changes();
-    if context.deployments.wait_until_ready().await.is_err() || context.routes.wait_until_ready().await.is_err() {
+    if !context.deployments.complete().await || !context.routes.complete().await {
         return;
     }
     let mut tables = BTreeMap::new();

@@ -48,7 +48,7 @@ pub async fn run(
     let (nodes, node_changes) = objects::<Node>(&client, Arc::default());
     let context = Arc::new(Context {
         events: Events::new(client.clone()),
-        resolver: Resolver::new(routes.clone(), deployments.clone(), changes),
+        resolver: Resolver::new(routes.store.clone(), deployments.store.clone(), changes),
         notes: parking_lot::Mutex::default(),
         client: client.clone(),
         swarm,
@@ -67,12 +67,12 @@ pub async fn run(
     let drive = |kind| Drive { kind, context: context.clone(), cancel: cancel.clone() };
     tasks.spawn(drive("Deployment").run(
         deployment_changes,
-        context.deployments.clone(),
+        context.deployments.store.clone(),
         for_deployments,
         deployment::reconcile,
     ));
-    tasks.spawn(drive("Route").run(route_changes, context.routes.clone(), for_routes, route::reconcile));
-    tasks.spawn(drive("Node").run(node_changes, context.nodes.clone(), for_nodes, node::reconcile));
+    tasks.spawn(drive("Route").run(route_changes, context.routes.store.clone(), for_routes, route::reconcile));
+    tasks.spawn(drive("Node").run(node_changes, context.nodes.store.clone(), for_nodes, node::reconcile));
     let background = [
         tokio::spawn(triggers::on_snapshots(context.clone(), triggers.clone())),
         tokio::spawn(triggers::on_resolutions(context.clone(), triggers.clone())),

@@ -55,6 +55,9 @@ pub(crate) async fn on_snapshots(context: Arc<Context>, triggers: Triggers) {
     let mut observations = context.swarm.observations();
     let mut changes = SnapshotChanges::default();
     let mut known = None;
+    if !context.deployments.complete().await {
+        return;
+    }
     loop {
         let observation = observations.borrow_and_update().clone();
         let deployments = match &observation {

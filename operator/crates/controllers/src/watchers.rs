@@ -18,29 +18,57 @@ use crate::resolver::Changes;
 /// An object or tombstone from a watch.
 pub(crate) type Watched<K> = Result<K, watcher::Error>;
 
+/// All objects of a kind, as far as the watch has them.
+pub(crate) struct Kept<K: Resource<DynamicType = ()> + 'static> {
+    /// The objects.
+    pub store: Store<K>,
+    /// Has the first list been complete? (`Store::wait_until_ready` of kube-runtime 5.0 wakes only
+    /// the last of several who wait.)
+    listed: tokio::sync::watch::Receiver<bool>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Kept<K> {
+    /// Waits for the first complete list; `false` when the watch has ended.
+    pub async fn complete(&self) -> bool {
+        self.listed.clone().wait_for(|listed| *listed).await.is_ok()
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + 'static> std::ops::Deref for Kept<K> {
+    type Target = Store<K>;
+
+    fn deref(&self) -> &Store<K> {
+        &self.store
+    }
+}
+
 /// Starts watching a kind of ours: its store, and the stream of changes that concern a
 /// controller, each after the store has it. Changes of status do not: a controller that woke on
 /// its own report would run once more for nothing (T13, T14).
 pub(crate) fn objects<K>(
     client: &Client,
     changes: Arc<Changes>,
-) -> (Store<K>, impl Stream<Item = Watched<K>> + Send + 'static)
+) -> (Kept<K>, impl Stream<Item = Watched<K>> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (reader, writer) = reflector::store();
+    let (complete, listed) = tokio::sync::watch::channel(false);
     let mut filter = Filter::default();
     let stream = watch(Api::<K>::all(client.clone()), watcher::Config::default())
         .default_backoff()
         .reflect(writer)
         .flat_map(move |event| {
+            if matches!(event, Ok(Event::InitDone)) {
+                complete.send_replace(true);
+            }
             let concerning = filter.concerning(event);
             if concerning.iter().any(Result::is_ok) {
                 changes.touch();
             }
             futures::stream::iter(concerning)
         });
-    (reader, stream)
+    (Kept { store: reader, listed }, stream)
 }
 
 /// Metadata of all objects of a kind, as they change or go.
