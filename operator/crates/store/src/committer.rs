@@ -14,99 +14,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cache::Change;
-use crate::db::{from_db, to_db};
+use crate::batch::{Outcome, Prepared, execute, find, finish};
 use crate::error::{Error, WriteError, is_rolled_back};
-use crate::object::{Expect, Key, Object, Op, Write};
+use crate::object::Object;
 use crate::shared::{Backoff, CONNECT_PATIENCE, Core};
-use crate::text::Text;
 
 /// How long the answer to a committed write waits for the cache.
 const CACHE_PATIENCE: Duration = Duration::from_secs(10);
 
 type Answer = Result<Arc<Object>, WriteError>;
 
-/// A write, ready to be sent.
-pub(crate) struct Prepared {
-    key: Key,
-    expect: Option<i64>,
-    /// `None`: a delete that keeps the stored value.
-    text: Option<Text>,
-    deleted: bool,
-    guards: Vec<(Key, Option<i64>)>,
-}
-
-impl Prepared {
-    /// Serializes the value and checks what Postgres would choke on.
-    pub(crate) fn new(write: Write) -> Result<Self, Error> {
-        let Write {
-            key,
-            expect,
-            op,
-            guards,
-        } = write;
-        for key in guards.iter().map(|(key, _)| key).chain([&key]) {
-            if [&key.resource, &key.namespace, &key.name]
-                .iter()
-                .any(|part| part.contains('\0'))
-            {
-                return Err(Error::Database(format!(
-                    "the key {key:?} contains a NUL character"
-                )));
-            }
-        }
-        let (text, deleted) = match op {
-            Op::Put(value) => (Some(Text::from_value(value)?), false),
-            Op::Delete(_) if expect == Expect::Absent => {
-                return Err(Error::Database(format!(
-                    "a delete of {key} cannot expect absence"
-                )));
-            }
-            Op::Delete(value) => (value.map(Text::from_value).transpose()?, true),
-        };
-        let guards = guards
-            .into_iter()
-            .map(|(key, expect)| (key, expect_to_db(expect)))
-            .collect();
-        Ok(Self {
-            key,
-            expect: expect_to_db(expect),
-            text,
-            deleted,
-            guards,
-        })
-    }
-}
-
-/// As `store_write` has it: null is "some object", 0 is "none".
-fn expect_to_db(expect: Expect) -> Option<i64> {
-    match expect {
-        Expect::Absent => Some(0),
-        Expect::Exists => None,
-        // Revision 0 was never given out; as a precondition it must fail, not mean "none".
-        Expect::Revision(0) => Some(-1),
-        Expect::Revision(revision) => Some(to_db(revision)),
-    }
-}
-
 /// A write that waits, and who waits for it.
 pub(crate) struct Pending {
     pub(crate) write: Prepared,
     pub(crate) deadline: Instant,
     pub(crate) answer: oneshot::Sender<Answer>,
-}
-
-/// What `store_write` says of one write.
-enum Outcome {
-    Applied {
-        revision: u64,
-        stored: Option<String>,
-    },
-    Guard(usize),
-    Conflict(Option<(u64, String)>),
 }
 
 /// See the module.
@@ -174,7 +99,7 @@ impl Committer {
         let started = Instant::now();
         // The server gives up first, so that silence means a lost connection.
         let patience = self.core.config.write_timeout + CONNECT_PATIENCE;
-        match tokio::time::timeout(patience, execute(&mut connection, id, &batch)).await {
+        match tokio::time::timeout(patience, execute(&mut connection, id, &writes(&batch))).await {
             Ok(Ok(outcomes)) => {
                 self.connection = Some(connection);
                 self.core.metrics.commits.inc();
@@ -310,7 +235,7 @@ impl Committer {
         let found = loop {
             let attempt = async {
                 let mut connection = self.connect().await?;
-                let found = find(&mut connection, id, before, &batch).await?;
+                let found = find(&mut connection, id, before, &writes(&batch)).await?;
                 Ok::<_, Error>((connection, found))
             };
             match attempt.await {
@@ -385,170 +310,13 @@ fn select(waiting: &mut VecDeque<Pending>, most: usize) -> Vec<Pending> {
     batch
 }
 
+fn writes(batch: &[Pending]) -> Vec<&Prepared> {
+    batch.iter().map(|pending| &pending.write).collect()
+}
+
 fn fail(batch: impl IntoIterator<Item = Pending>, error: &Error) {
     for pending in batch {
         // Nobody listens any more: a cancelled request.
         let _ = pending.answer.send(Err(WriteError::Store(error.clone())));
-    }
-}
-
-/// One write's result, from what Postgres said.
-fn finish(write: Prepared, outcome: Outcome) -> Result<Change, WriteError> {
-    let Prepared {
-        key, text, deleted, ..
-    } = write;
-    match outcome {
-        Outcome::Applied { revision, stored } => {
-            let text = match (text, stored) {
-                (Some(text), _) => text,
-                (None, Some(stored)) => Text::parse(stored)?,
-                (None, None) => {
-                    return Err(
-                        Error::Database(format!("{key} was deleted without a value")).into(),
-                    );
-                }
-            };
-            Ok(Change {
-                object: text.into_object(key, revision),
-                deleted,
-            })
-        }
-        Outcome::Guard(nth) => Err(WriteError::Guard(nth)),
-        Outcome::Conflict(None) => Err(WriteError::Conflict { current: None }),
-        Outcome::Conflict(Some((revision, stored))) => {
-            let current = Text::parse(stored)?.into_object(key, revision);
-            Err(WriteError::Conflict {
-                current: Some(current),
-            })
-        }
-    }
-}
-
-async fn execute(
-    connection: &mut PgConnection,
-    id: i64,
-    batch: &[Pending],
-) -> Result<Vec<Outcome>, sqlx::Error> {
-    let writes = || batch.iter().map(|pending| &pending.write);
-    let guards = || {
-        let numbered = writes().zip(1_i32..);
-        numbered.flat_map(|(w, n)| {
-            w.guards
-                .iter()
-                .zip(0_i32..)
-                .map(move |(g, nth)| (n, nth, g))
-        })
-    };
-    let rows = sqlx::query(
-        "select out_revision, out_guard, out_current, out_value
-         from store_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
-    .bind(id)
-    .bind(writes().map(|w| &*w.key.resource).collect::<Vec<_>>())
-    .bind(writes().map(|w| &*w.key.namespace).collect::<Vec<_>>())
-    .bind(writes().map(|w| &*w.key.name).collect::<Vec<_>>())
-    .bind(writes().map(|w| w.expect).collect::<Vec<_>>())
-    .bind(writes().map(|w| w.deleted).collect::<Vec<_>>())
-    .bind(
-        writes()
-            .map(|w| w.text.as_ref().map(Text::as_str))
-            .collect::<Vec<_>>(),
-    )
-    .bind(guards().map(|(write, _, _)| write).collect::<Vec<_>>())
-    .bind(guards().map(|(_, nth, _)| nth).collect::<Vec<_>>())
-    .bind(
-        guards()
-            .map(|(_, _, (key, _))| &*key.resource)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        guards()
-            .map(|(_, _, (key, _))| &*key.namespace)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        guards()
-            .map(|(_, _, (key, _))| &*key.name)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        guards()
-            .map(|(_, _, (_, expect))| *expect)
-            .collect::<Vec<_>>(),
-    )
-    .fetch_all(connection)
-    .await?;
-    if rows.len() != batch.len() {
-        let text = format!(
-            "store_write answered {} of {} writes",
-            rows.len(),
-            batch.len()
-        );
-        return Err(sqlx::Error::Protocol(text));
-    }
-    rows.iter()
-        .map(|row| {
-            let revision: Option<i64> = row.try_get("out_revision")?;
-            let guard: Option<i32> = row.try_get("out_guard")?;
-            let current: Option<i64> = row.try_get("out_current")?;
-            let value: Option<String> = row.try_get("out_value")?;
-            Ok(match (revision, guard) {
-                (Some(revision), _) => Outcome::Applied {
-                    revision: from_db(revision),
-                    stored: value,
-                },
-                (None, Some(nth)) => Outcome::Guard(usize::try_from(nth).unwrap_or_default()),
-                (None, None) => Outcome::Conflict(current.map(from_db).zip(value)),
-            })
-        })
-        .collect()
-}
-
-/// What the log has of a batch: per write, whether and how it was applied. `None`: the batch is
-/// not there.
-async fn find(
-    connection: &mut PgConnection,
-    id: i64,
-    before: u64,
-    batch: &[Pending],
-) -> Result<Option<Vec<Option<Outcome>>>, Error> {
-    let rows = sqlx::query(
-        "select revision, resource, namespace, name, value::text as value
-         from object_log where revision > $1 and batch = $2",
-    )
-    .bind(to_db(before))
-    .bind(id)
-    .fetch_all(connection)
-    .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let mut found = std::collections::HashMap::new();
-    for row in &rows {
-        let key = Key::new(
-            row.try_get::<&str, _>("resource")?,
-            row.try_get::<&str, _>("namespace")?,
-            row.try_get::<&str, _>("name")?,
-        );
-        let revision = from_db(row.try_get("revision")?);
-        found.insert(
-            key,
-            Outcome::Applied {
-                revision,
-                stored: Some(row.try_get("value")?),
-            },
-        );
-    }
-    Ok(Some(
-        batch
-            .iter()
-            .map(|pending| found.remove(&pending.write.key))
-            .collect(),
-    ))
-}
-
-impl From<sqlx::Error> for WriteError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
     }
 }

@@ -11,6 +11,7 @@
 //! While Postgres is away, [`Consistency::Cached`] reads and running watches go on; everything
 //! else fails within seconds with [`Error::Unavailable`]. Connections come back by themselves.
 
+mod batch;
 mod cache;
 mod committer;
 mod compact;

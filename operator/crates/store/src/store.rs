@@ -8,7 +8,8 @@ use sqlx::postgres::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::DropGuard;
 
-use crate::committer::{Committer, Pending, Prepared};
+use crate::batch::Prepared;
+use crate::committer::{Committer, Pending};
 use crate::config::Config;
 use crate::db::{self, Connector, Head};
 use crate::error::{Error, WriteError};
