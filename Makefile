@@ -40,7 +40,6 @@ bench: ## The published ratios, measured on this machine
 lab-up: ## A Swarm of NODES nodes to play with (e2e/lab/swarm help)
 	@e2e/setup.sh test
 	@e2e/lab/swarm up $(NODES)
-	@e2e/lab/swarm status
 	@echo; echo 'Next:  eval "$$(e2e/lab/swarm env)"; docker node ls;  make run'
 
 lab-down: ## Take the lab down

@@ -192,3 +192,49 @@ async fn a_second_apply_writes_nothing() -> anyhow::Result<()> {
         .context("/health")
         .map(drop)
 }
+
+#[tokio::test]
+async fn a_delete_waits_for_the_swarm_or_is_told_not_to() -> anyhow::Result<()> {
+    let world = World::new(1).await?;
+    let ns = world.namespace("abandon").await?;
+    ns.kubectl
+        .apply(&format!("{}---\n{}", web("web", 1), web("other", 1)))
+        .await?;
+    ns.ready("deployment", "web").await?;
+    ns.ready("deployment", "other").await?;
+    world.swarm.lab(["kill-node", "1"])?;
+    for name in ["web", "other"] {
+        let delete = ["delete", "deployment", name, "--wait=false"];
+        ns.kubectl.run(&delete).await?;
+    }
+    eventually("it says what it waits for", async || {
+        let object = ns.kubectl.get(&["deployment", "web"]).await?;
+        let terminating = condition_of(&object, "Terminating")?;
+        let waits = terminating["status"] == "True" && terminating["reason"] == "SwarmUnreachable";
+        ensure!(waits, "{terminating}");
+        Ok(())
+    })
+    .await?;
+    // The documented way out, where the Swarm will never come back.
+    let abandon = [
+        "annotate",
+        "deployment",
+        "other",
+        "obiente.cloud/abandon=true",
+    ];
+    ns.kubectl.run(&abandon).await?;
+    let gone = async |name: &str| {
+        eventually(&format!("{name} is gone"), async || {
+            let found = ns.kubectl.try_run(&["get", "deployment", name], "").await?;
+            ensure!(!found.success, "{}", found.stdout);
+            Ok(())
+        })
+        .await
+    };
+    gone("other").await?;
+    world.swarm.lab(["start-node", "1"])?;
+    gone("web").await?;
+    let left = ns.services()?;
+    ensure!(left == [ns.service_name("other")], "{left:?}");
+    Ok(())
+}
