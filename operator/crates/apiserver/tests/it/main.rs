@@ -5,6 +5,7 @@
 
 mod apply;
 mod crud;
+mod documents;
 mod kinds;
 mod lists;
 mod namespaces;
