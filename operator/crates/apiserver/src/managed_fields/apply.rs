@@ -12,10 +12,7 @@ use super::ownership::{self, Rules};
 use super::set::{FieldSet, show};
 use super::shape::Node;
 use super::update::record;
-use super::{
-    MAX_TRACKED_DEPTH, Manager, entries_of, kubectl, metadata_mut, put_entries, server_fields,
-    take_entries,
-};
+use super::{Manager, entries_of, kubectl, metadata_mut, put_entries, server_fields, take_entries};
 use crate::patch::{MAX_DEPTH, depth};
 use crate::schema::Schema;
 
@@ -131,7 +128,7 @@ pub fn apply(
         None => json!({"apiVersion": applied["apiVersion"], "kind": applied["kind"]}),
     };
     let depth = depth(&live);
-    if depth > MAX_TRACKED_DEPTH {
+    if depth > MAX_DEPTH {
         return Err(ApplyError::TooDeep(depth));
     }
     let mut bare = live;

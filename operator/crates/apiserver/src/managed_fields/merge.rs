@@ -97,7 +97,6 @@ fn merge_lists(node: Node<'_>, live: &Side<'_>, applied: &Side<'_>) -> Vec<Value
         .iter()
         .filter(|step| in_live.contains_key(step))
         .collect();
-    let mut done: BTreeSet<&PathElement> = BTreeSet::new();
     let mut result = Vec::with_capacity(live.items.len().max(applied.items.len()));
     let (mut l, mut a) = (0, 0);
     loop {
@@ -117,12 +116,11 @@ fn merge_lists(node: Node<'_>, live: &Side<'_>, applied: &Side<'_>) -> Vec<Value
                 l += 1;
             }
             (ours, Some(theirs)) => {
-                let found = |index: &Index<'_>| index.get(theirs).copied().flatten().cloned();
-                let (old, new) = (found(&in_live), found(&in_applied));
-                result.extend(merge(node.item(), old.as_ref(), new.as_ref()));
-                l += usize::from(ours.is_some_and(|ours| ours == theirs || done.contains(ours)));
+                let old = in_live.get(theirs).copied().flatten();
+                let new = in_applied.get(theirs).copied().flatten();
+                result.extend(merge(node.item(), old, new));
+                l += usize::from(ours == Some(theirs));
                 a += 1;
-                done.insert(theirs);
                 if shared.front() == Some(&theirs) {
                     shared.pop_front();
                 }

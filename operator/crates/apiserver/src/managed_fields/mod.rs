@@ -49,11 +49,7 @@ pub use self::entries::BadManagedFields;
 pub use self::path::{BadPathElement, PathElement};
 pub use self::set::{BadFields, FieldSet};
 pub use self::update::{keep_times_if_unchanged, update};
-use crate::patch::MAX_DEPTH;
 use crate::schema::Schema;
-
-/// How deep an object may be nested to have its fields tracked: whatever a patch may produce.
-const MAX_TRACKED_DEPTH: usize = MAX_DEPTH + 10;
 
 /// Who writes, and how.
 #[derive(Clone, Copy, Debug)]

@@ -95,7 +95,6 @@ impl Rules<'_> {
         let fields = before
             .difference(&comparison.removed)
             .union(&comparison.changed());
-        let fields = fields.without(self.reset);
         if !fields.is_empty() {
             let api_version = self.api_version.to_owned();
             owners.insert(

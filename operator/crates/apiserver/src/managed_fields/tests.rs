@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::kubectl::LAST_APPLIED;
 use super::{ApplyError, FieldSet, Manager, apply, keep_times_if_unchanged, reset_fields, update};
-use crate::patch::MAX_DEPTH;
+use crate::patch::{MAX_DEPTH, depth};
 use crate::schema::{Kind, ListType, Schema};
 
 fn of(kind: Kind) -> Schema {
@@ -328,6 +328,58 @@ fn another_value_is_a_conflict_and_the_same_value_is_shared() {
 }
 
 #[test]
+fn whoever_shares_a_field_without_changing_it_gets_an_entry_with_a_time() {
+    let mut harbour = Harbour::new();
+    harbour
+        .apply("ada", json!({"crew": 3}))
+        .apply("bob", json!({"crew": 3}));
+    let times: Vec<_> = [0, 1]
+        .map(|entry| harbour.entries()[entry]["time"].clone())
+        .into();
+    assert_eq!(times, ["2023-11-14T22:14:20Z", "2023-11-14T22:15:20Z"]);
+}
+
+#[test]
+fn an_owned_field_that_is_not_there_is_a_conflict_too() {
+    let mut harbour = Harbour::new();
+    harbour.create("shell", json!({"crew": 1}));
+    let mut entries = harbour.entries().clone();
+    entries[0]["fieldsV1"] = json!({"f:spec": {"f:name": {}}});
+    harbour.edit("shell", "/metadata/managedFields", entries);
+    let error = harbour
+        .try_apply("ada", json!({"name": "x"}), false)
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("using harbour.example/v1: .spec.name"),
+        "{error}"
+    );
+}
+
+#[test]
+fn fields_without_an_owner_stay_while_their_parent_does() {
+    let mut harbour = Harbour::new();
+    harbour.apply(
+        "ada",
+        json!({"cargo": {"a": 1}, "engine": {"fuel": "wind"}}),
+    );
+    harbour.apply("bob", json!({"engine": {"power": 1}}));
+    harbour.edit("eve", "/spec/engine/noise", json!("low"));
+    let mut entries = harbour.entries().clone();
+    entries
+        .as_array_mut()
+        .unwrap()
+        .retain(|entry| entry["manager"] != "eve");
+    harbour.edit("eve", "/metadata/managedFields", entries);
+    harbour.apply("ada", json!({"cargo": {"a": 1}}));
+    assert_eq!(
+        harbour.spec()["engine"],
+        json!({"power": 1, "noise": "low"})
+    );
+}
+
+#[test]
 fn conflicts_with_updates_name_version_and_subresource() {
     let mut harbour = Harbour::new();
     harbour.apply("ada", json!({"crew": 3, "name": "x"}));
@@ -403,13 +455,7 @@ fn order_of_lists_follows_the_applied_configuration() {
         .apply("ada", json!({"flags": ["a", "b", "c"]}))
         .apply("bob", json!({"flags": ["x", "c"]}));
     harbour.apply("ada", json!({"flags": ["c", "n", "a"]}));
-    let flags = harbour.spec()["flags"].as_array().unwrap().clone();
-    let place = |flag: &str| flags.iter().position(|each| each == flag).unwrap();
-    assert!(
-        place("c") < place("n") && place("n") < place("a"),
-        "{flags:?}"
-    );
-    assert_eq!(flags.len(), 4, "x stays, b is gone: {flags:?}");
+    assert_eq!(harbour.spec()["flags"], json!(["x", "c", "n", "a"]));
 }
 
 #[test]
@@ -787,6 +833,20 @@ fn deep_objects_keep_their_entries() {
         .try_apply("ada", json!({"crew": 1}), false)
         .unwrap_err();
     assert!(matches!(error, ApplyError::TooDeep(_)), "{error}");
+}
+
+#[test]
+fn the_deepest_object_can_be_read_back_with_its_entries() {
+    let mut harbour = Harbour::new();
+    // Three levels are above it: the object, its spec, and the cargo.
+    let deepest = (3..MAX_DEPTH).fold(json!(1), |inner, _| json!({"a": inner}));
+    harbour.create("shell", json!({"cargo": deepest}));
+    assert!(!harbour.entries().is_null());
+    assert_eq!(depth(harbour.live.as_ref().unwrap()), MAX_DEPTH);
+    harbour
+        .try_apply("ada", json!({"cargo": deepest}), false)
+        .unwrap();
+    assert_eq!(depth(harbour.live.as_ref().unwrap()), MAX_DEPTH);
 }
 
 #[test]

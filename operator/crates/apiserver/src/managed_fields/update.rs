@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::entries::{Managed, ManagerId, Operation};
 use super::ownership::Rules;
 use super::set::FieldSet;
-use super::{MAX_TRACKED_DEPTH, Manager, entries_of, put_entries, server_fields, take_entries};
-use crate::patch::depth;
+use super::{Manager, entries_of, put_entries, server_fields, take_entries};
+use crate::patch::{MAX_DEPTH, depth};
 use crate::schema::Schema;
 
 /// Returns `new` with its `managedFields` recomputed: what differs from `live` (`None` at
@@ -24,7 +24,7 @@ pub fn update(
 ) -> Value {
     let requested = take_entries(&mut new);
     let live_entries = live.and_then(entries_of);
-    if depth(&new) > MAX_TRACKED_DEPTH || live.is_some_and(|live| depth(live) > MAX_TRACKED_DEPTH) {
+    if depth(&new) > MAX_DEPTH || live.is_some_and(|live| depth(live) > MAX_DEPTH) {
         put_entries(&mut new, live_entries.cloned());
         return new;
     }

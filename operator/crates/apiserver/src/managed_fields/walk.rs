@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::path::{PathElement, same};
 use super::set::FieldSet;
 use super::shape::{Node, Shape};
+use crate::patch::MAX_DEPTH;
 
 /// What changed from one value to another. No field is in two of the sets.
 #[derive(Debug, Default)]
@@ -35,6 +36,18 @@ impl Comparison {
     }
 }
 
+/// Longest path to a field with owners of its own; what is further down is owned whole. It keeps
+/// the written form (four levels more than the path) within what an object may be nested.
+const MAX_PATH: usize = MAX_DEPTH - 5;
+
+fn shape(node: Node<'_>, value: &Value, path: &[PathElement]) -> Shape {
+    if path.len() < MAX_PATH {
+        node.shape(value)
+    } else {
+        Shape::Leaf
+    }
+}
+
 /// All fields that `value` has, as whoever applies it owns them.
 pub(super) fn fields_of(node: Node<'_>, value: &Value) -> FieldSet {
     let mut walk = Fields {
@@ -52,7 +65,7 @@ struct Fields {
 
 impl Fields {
     fn visit(&mut self, node: Node<'_>, value: &Value) {
-        match (node.shape(value), value) {
+        match (shape(node, value, &self.path), value) {
             (Shape::Leaf, _) => self.found.insert(&self.path),
             (Shape::Map, Value::Object(fields)) => self.visit_map(node, fields),
             (Shape::List, Value::Array(items)) => match node.identities(items) {
@@ -113,7 +126,8 @@ struct Compare {
 
 impl Compare {
     fn visit(&mut self, node: Node<'_>, old: Option<&Value>, new: Option<&Value>) {
-        let (old_shape, new_shape) = (old.map(|v| node.shape(v)), new.map(|v| node.shape(v)));
+        let shape_of = |value| shape(node, value, &self.path);
+        let (old_shape, new_shape) = (old.map(shape_of), new.map(shape_of));
         let Some(shape) = new_shape.or(old_shape) else {
             return;
         };
@@ -247,4 +261,78 @@ pub(super) fn items(value: Option<&Value>) -> &[Value] {
 
 fn value_of<'a>(map: Option<&'a Map<String, Value>>, name: &str) -> Option<&'a Value> {
     map.and_then(|map| map.get(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::{Kind, ListType, Schema};
+
+    /// A list of elements with the key `id`.
+    fn list() -> Schema {
+        let text = Schema {
+            kind: Some(Kind::String),
+            ..Schema::default()
+        };
+        let properties = ["id", "x"]
+            .map(|name| (name.to_owned(), Arc::new(text.clone())))
+            .into();
+        let item = Schema {
+            kind: Some(Kind::Object),
+            properties,
+            ..Schema::default()
+        };
+        let list = Schema {
+            kind: Some(Kind::Array),
+            list_type: ListType::Map,
+            list_map_keys: vec!["id".to_owned()],
+            items: Some(Arc::new(item)),
+            ..Schema::default()
+        };
+        let properties = [("list".to_owned(), Arc::new(list))].into();
+        Schema {
+            kind: Some(Kind::Object),
+            properties,
+            ..Schema::default()
+        }
+    }
+
+    #[test]
+    fn elements_that_occur_twice_are_owned_together() {
+        let schema = list();
+        let node = Node::Typed(&schema);
+        let once = json!({"list": [{"id": "a", "x": "1"}]});
+        let twice = json!({"list": [{"id": "a", "x": "1"}, {"id": "a"}]});
+        let other = json!({"list": [{"id": "a", "x": "2"}, {"id": "a"}]});
+        let whole = json!({"f:list": {"k:{\"id\":\"a\"}": {}}});
+        let parts = json!({"f:list": {"k:{\"id\":\"a\"}": {".": {}, "f:id": {}, "f:x": {}}}});
+        assert_eq!(fields_of(node, &twice).encode(), whole);
+        assert_eq!(fields_of(node, &once).encode(), parts);
+        let differences = |old, new| {
+            let found = compare(node, Some(old), Some(new));
+            [found.added, found.modified, found.removed].map(|set| set.encode())
+        };
+        let none = || json!({});
+        assert_eq!(differences(&twice, &other), [none(), whole.clone(), none()]);
+        assert_eq!(differences(&twice, &twice), [none(), none(), none()]);
+        assert_eq!(
+            differences(&twice, &once),
+            [parts.clone(), none(), whole.clone()]
+        );
+        assert_eq!(differences(&once, &twice), [whole, none(), parts]);
+    }
+
+    #[test]
+    fn a_list_without_identities_is_one_leaf() {
+        let schema = list();
+        let node = Node::Typed(&schema);
+        let odd = json!({"list": [{"id": "a"}, 1]});
+        assert_eq!(fields_of(node, &odd).encode(), json!({"f:list": {}}));
+        let found = compare(node, Some(&odd), Some(&json!({"list": [{"id": "a"}]})));
+        assert_eq!(found.modified.encode(), json!({"f:list": {}}));
+    }
 }
