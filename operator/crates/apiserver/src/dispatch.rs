@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tower_http::compression::{CompressionLayer, DefaultPredicate, Predicate};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -30,6 +31,8 @@ use crate::subresource;
 
 /// Longest request that is not worth a word in the log.
 const SLOW: Duration = Duration::from_secs(1);
+/// Smaller answers are sent as they are: compressing them costs more than it saves.
+const COMPRESS: u64 = 128 * 1024;
 /// Warnings that one answer carries, at most; kubectl prints each on a line.
 const WARNINGS: usize = 32;
 
@@ -38,7 +41,7 @@ pub(crate) fn router(server: ApiServer) -> Router {
     Router::new()
         .fallback(handle)
         .with_state(server)
-        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(NotStreaming)))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS).and(NotStreaming)))
 }
 
 #[derive(Clone, Copy)]
@@ -144,11 +147,12 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
         .authenticator
         .authenticate(&parts.headers, &parts.extensions)?;
     trail.user.clone_from(&user.name);
+    refuse_impersonation(&parts.headers)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path();
     let target = request_info::parse(path);
     let attributes = attributes(&parts.method, path, &target, &query)?;
-    trail.verb.clone_from(&attributes.verb);
+    trail.verb = counted_verb(&parts.method, &attributes);
     if let Decision::Deny(reason) = server.inner.authorizer.authorize(&user, &attributes).await {
         return Err(forbidden(&user, &attributes, &reason));
     }
@@ -234,6 +238,36 @@ fn attributes(
         name,
         path,
     })
+}
+
+/// Methods are the client's words: only those that exist are counted by name.
+fn counted_verb(method: &Method, attributes: &Attributes) -> String {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    if known.contains(method) {
+        attributes.verb.clone()
+    } else {
+        "other".to_owned()
+    }
+}
+
+/// Whoever asks to be treated as somebody else must not be treated as themselves.
+fn refuse_impersonation(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers
+        .keys()
+        .find(|name| name.as_str().starts_with("impersonate-"))
+    {
+        Some(name) => Err(ApiError::BadRequest(format!(
+            "impersonation is not supported: header {name}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 async fn read_body(

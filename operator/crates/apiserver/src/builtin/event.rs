@@ -17,8 +17,10 @@ use crate::status_error::ApiError;
 use crate::validation::FieldError;
 
 const GROUP: &str = "events.k8s.io";
-/// How often old Events are looked for.
+/// How often old Events are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(60);
+/// And at least, however short they are kept.
+const SWEEP_FLOOR: Duration = Duration::from_millis(100);
 /// Names in core, and in `events.k8s.io`; everything else is called the same.
 const RENAMED: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
@@ -171,7 +173,14 @@ fn renamed(
 
 /// The loop: removes old Events until cancelled.
 pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
-    let mut ticks = tokio::time::interval(SWEEP);
+    let mut ticks = tokio::time::interval(
+        server
+            .inner
+            .config
+            .limits
+            .event_ttl
+            .clamp(SWEEP_FLOOR, SWEEP),
+    );
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         match cancel

@@ -81,6 +81,16 @@ impl Call {
             .and_then(|value| value.to_str().ok())
     }
 
+    /// Says each of these once, however often the change is computed.
+    pub(crate) fn warn(&self, texts: Vec<String>) {
+        let mut warnings = self.warnings.lock();
+        for text in texts {
+            if !warnings.contains(&text) {
+                warnings.push(text);
+            }
+        }
+    }
+
     /// Who writes, for managed fields: `fieldManager`, or the user agent up to its first `/`.
     pub(crate) fn field_manager(&self) -> String {
         let named = self.query.get("fieldManager");

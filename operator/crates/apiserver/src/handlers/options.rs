@@ -8,6 +8,9 @@ use store::Consistency;
 use crate::status_error::ApiError;
 use crate::validation::FieldError;
 
+/// A watch that asks for more than this is ended earlier, as it may be at any time.
+const LONGEST_WATCH: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What to do about fields that are unknown or there twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldValidation {
@@ -95,10 +98,10 @@ impl Query {
 
     /// How long a watch runs.
     pub(crate) fn timeout_seconds(&self) -> Result<Option<Duration>, ApiError> {
-        Ok(self
+        let asked = self
             .number("timeoutSeconds")?
-            .filter(|seconds| *seconds > 0)
-            .map(Duration::from_secs))
+            .filter(|seconds| *seconds > 0);
+        Ok(asked.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WATCH)))
     }
 
     /// `resourceVersion`; `None` when unset.
@@ -284,5 +287,7 @@ mod tests {
         );
         assert!(Query::parse("watch=maybe").flag("watch").is_err());
         assert!(Query::parse("watch").flag("watch").unwrap());
+        let forever = Query::parse(&format!("timeoutSeconds={}", u64::MAX));
+        assert_eq!(forever.timeout_seconds().unwrap(), Some(LONGEST_WATCH));
     }
 }

@@ -412,7 +412,7 @@ fn admit(call: &Call, object: &mut Value, mut problems: Vec<String>) -> Result<(
     match call.query.field_validation()? {
         _ if problems.is_empty() => {}
         FieldValidation::Ignore => {}
-        FieldValidation::Warn => call.warnings.lock().extend(problems),
+        FieldValidation::Warn => call.warn(problems),
         FieldValidation::Strict => {
             return Err(ApiError::BadRequest(format!(
                 "strict decoding error: {}",

@@ -10,7 +10,6 @@
 mod crd;
 mod strategy;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -248,14 +247,16 @@ pub struct Snapshot {
     pub generation: u64,
     /// All rows in discovery order.
     pub resources: Vec<Arc<ResourceDef>>,
-    index: BTreeMap<Name, usize>,
 }
 
 impl Snapshot {
-    /// The row of `group`, `version`, `plural`.
+    /// The row of `group`, `version`, `plural`. The table is short: looking at each row is cheaper
+    /// than making a key.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<ResourceDef>> {
-        let key = (Arc::from(group), Arc::from(version), Arc::from(plural));
-        self.index.get(&key).map(|&at| &self.resources[at])
+        let wanted = |def: &&Arc<ResourceDef>| {
+            &*def.plural == plural && &*def.group == group && &*def.version == version
+        };
+        self.resources.iter().find(wanted)
     }
 
     /// Groups and their versions in discovery order.
@@ -329,20 +330,9 @@ impl Registry {
         edit(&mut resources);
         // Stable: rows of one group and version stay in the order in which they were added.
         resources.sort_by_key(|def| (rank(def), def.group.clone(), def.version.clone()));
-        let index = resources
-            .iter()
-            .enumerate()
-            .map(|(at, def)| {
-                (
-                    (def.group.clone(), def.version.clone(), def.plural.clone()),
-                    at,
-                )
-            })
-            .collect();
         *current = Arc::new(Snapshot {
             generation: current.generation + 1,
             resources,
-            index,
         });
     }
 }

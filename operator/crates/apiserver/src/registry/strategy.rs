@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use crate::meta;
 use crate::validation::FieldError;
 use crate::validation::names::NameRule;
 
@@ -88,20 +89,37 @@ impl Strategy for CustomStrategy {
     }
 
     fn prepare_create(&self, object: &mut Value, context: &WriteContext<'_>) {
+        self.hold(object);
+        if self.initial_status
+            && let Some(object) = object.as_object_mut()
+        {
+            object.insert("status".to_owned(), initial_status(context.now));
+        }
+    }
+
+    /// A manifest that is put in the place of the object knows nothing of the finalizer: it stays
+    /// until the object is marked for deletion.
+    fn prepare_update(&self, object: &mut Value, old: &Value, _: &WriteContext<'_>) {
+        if !meta::is_deleting(old) {
+            self.hold(object);
+        }
+    }
+}
+
+impl CustomStrategy {
+    fn hold(&self, object: &mut Value) {
         if let Some(finalizer) = &self.finalizer
-            && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+            && let Ok(metadata) = meta::fields(object)
         {
             let list = metadata.entry("finalizers").or_insert_with(|| json!([]));
+            if list.is_null() {
+                *list = json!([]);
+            }
             if let Some(list) = list.as_array_mut()
                 && !list.iter().any(|item| item == finalizer.as_str())
             {
                 list.push(json!(finalizer));
             }
-        }
-        if self.initial_status
-            && let Some(object) = object.as_object_mut()
-        {
-            object.insert("status".to_owned(), initial_status(context.now));
         }
     }
 }

@@ -459,6 +459,20 @@ async fn our_kinds_are_born_unknown_and_held() {
         (&ready["type"], &ready["status"]),
         (&json!("Ready"), &json!("Unknown"))
     );
+    let mut manifest = made.clone();
+    manifest["metadata"]["finalizers"] = json!([]);
+    manifest["spec"]["replicas"] = json!(2);
+    let replaced = api
+        .put(&format!("{DEPLOYMENTS}/web"), &manifest)
+        .await
+        .is(200);
+    assert_eq!(
+        (
+            &replaced["metadata"]["finalizers"],
+            &replaced["metadata"]["generation"]
+        ),
+        (&made["metadata"]["finalizers"], &json!(2))
+    );
     let marked = api.delete(&format!("{DEPLOYMENTS}/web")).await.is(200);
     assert!(marked["metadata"]["deletionTimestamp"].is_string());
 }
@@ -528,6 +542,13 @@ async fn who_asks_matters() {
                 .as_u16()
         }
     };
+    let request = http::Request::get(WIDGETS)
+        .header("impersonate-user", "joe")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    api.ask(request)
+        .await
+        .fails(400, "impersonation is not supported");
     assert_eq!(open("/version").await, 200);
     assert_eq!(open("/api/v1/namespaces").await, 403);
 }

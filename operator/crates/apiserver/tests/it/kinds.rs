@@ -130,6 +130,24 @@ async fn events_have_two_forms() {
 }
 
 #[tokio::test]
+async fn old_events_go() {
+    let limits = apiserver::Limits {
+        event_ttl: std::time::Duration::from_secs(1),
+        ..Default::default()
+    };
+    let api = crate::support::api_with(apiserver::Config {
+        limits,
+        ..Default::default()
+    })
+    .await;
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": {"name": "a"}, "message": "m"});
+    let mut watch = api.watch(&format!("{DEFAULT}/events?watch=true")).await;
+    api.post(&format!("{DEFAULT}/events"), &event).await.is(201);
+    assert_eq!(watch.brief().await.0, "ADDED");
+    assert_eq!(watch.brief().await.0, "DELETED");
+}
+
+#[tokio::test]
 async fn reviews_answer() {
     let api = api().await;
     let who = api

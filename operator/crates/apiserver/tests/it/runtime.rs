@@ -11,7 +11,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Event, finalizer};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 
 use crate::support::{SOON, api, widget};
@@ -122,12 +122,12 @@ async fn a_controller_with_finalizers_converges_and_rests() {
             .unwrap();
     }
     let seen = |generation: i64| {
-        let widgets = widgets.clone();
+        let (widgets, wanted) = (widgets.clone(), generation.to_string());
         async move {
             let list = widgets.list(&Default::default()).await.unwrap();
             list.items.len() == 10
                 && list.iter().all(|w| {
-                    w.data["status"]["seen"] == generation.to_string()
+                    w.data["status"]["seen"].as_str() == Some(wanted.as_str())
                         && w.finalizers() == ["test.example/cleanup"]
                 })
         }
@@ -215,4 +215,43 @@ async fn typed_clients_work() {
     .await
     .unwrap();
     assert_eq!(events.len(), 3);
+}
+
+#[tokio::test]
+async fn a_recorder_writes_what_describe_reads() {
+    use kube::runtime::events::{Event as Record, EventType, Recorder, Reporter};
+    let server = api().await;
+    let made = widgets(server.client())
+        .create(&PostParams::default(), &object("a"))
+        .await
+        .unwrap();
+    let reporter = Reporter {
+        controller: "test".into(),
+        instance: None,
+    };
+    let recorder = Recorder::new(server.client(), reporter);
+    let record = Record {
+        type_: EventType::Normal,
+        reason: "Seen".into(),
+        note: Some("text".into()),
+        action: "Look".into(),
+        secondary: None,
+    };
+    for _ in 0..2 {
+        recorder
+            .publish(&record, &made.object_ref(&resource()))
+            .await
+            .unwrap();
+    }
+    let path = format!(
+        "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Da,involvedObject.kind%3DWidget,involvedObject.uid%3D{}",
+        made.uid().unwrap()
+    );
+    let list = server.get(&path).await.is(200);
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{list:#}");
+    assert_eq!(
+        (&items[0]["message"], &items[0]["series"]["count"]),
+        (&json!("text"), &json!(2))
+    );
 }
