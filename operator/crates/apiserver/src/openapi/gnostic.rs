@@ -183,6 +183,9 @@ fn schema(out: &mut Message, schema: &Value) {
     out.text(1, &schema["$ref"]);
     out.text(2, &schema["format"]);
     out.text(4, &schema["description"]);
+    if let Some(default) = schema.get("default") {
+        out.any(5, default);
+    }
     out.texts(19, &schema["required"]);
     for value in schema["enum"].as_array().into_iter().flatten() {
         out.any(20, value);

@@ -51,38 +51,53 @@ fn reduce(schema: &mut Value) {
         "oneOf",
         "not",
         "x-kubernetes-validations",
-        "default",
         "example",
     ] {
         node.remove(keyword);
     }
-    if node
-        .get("x-kubernetes-int-or-string")
-        .is_some_and(|flag| flag == true)
-    {
+    let flag = |node: &Map<String, Value>, name: &str| node.get(name) == Some(&Value::Bool(true));
+    if flag(node, "x-kubernetes-int-or-string") {
         node.insert("type".into(), "string".into());
         node.insert("format".into(), "int-or-string".into());
     }
-    let nullable = node.remove("nullable").is_some_and(|flag| flag == true);
-    if nullable
-        || node
-            .get("x-kubernetes-preserve-unknown-fields")
-            .is_some_and(|flag| flag == true)
-    {
+    let nullable = flag(node, "nullable");
+    node.remove("nullable");
+    if nullable || flag(node, "x-kubernetes-preserve-unknown-fields") {
+        // kubectl fails on the contents of what has no type.
         for keyword in ["properties", "items", "additionalProperties", "required"] {
             node.remove(keyword);
         }
+        let composed = node
+            .get("type")
+            .is_some_and(|kind| kind == "object" || kind == "array");
+        if nullable || composed {
+            node.remove("type");
+        }
     }
     if nullable {
-        node.remove("type");
         node.remove("format");
         node.remove("enum");
     }
+    require_no_nullable(node);
     for keyword in ["items", "additionalProperties"] {
         node.get_mut(keyword).into_iter().for_each(reduce);
     }
     if let Some(properties) = node.get_mut("properties").and_then(Value::as_object_mut) {
         properties.values_mut().for_each(reduce);
+    }
+}
+
+/// Old clients take a null for an absent field.
+fn require_no_nullable(node: &mut Map<String, Value>) {
+    let Some(properties) = node.get("properties").and_then(Value::as_object) else {
+        return;
+    };
+    let nullable = properties
+        .iter()
+        .filter(|(_, field)| field["nullable"] == true);
+    let nullable: Vec<_> = nullable.map(|(name, _)| name.clone()).collect();
+    if let Some(required) = node.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|name| !nullable.iter().any(|field| name == field.as_str()));
     }
 }
 
@@ -120,4 +135,39 @@ fn operation(operation: &Operation) -> Value {
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_v2_cannot_say_is_left_out() {
+        let cases = [
+            (
+                json!({"x-kubernetes-int-or-string": true, "anyOf": [{}]}),
+                json!({"x-kubernetes-int-or-string": true, "type": "string", "format": "int-or-string"}),
+            ),
+            (
+                json!({"type": "string", "nullable": true, "enum": ["a"], "description": "d"}),
+                json!({"description": "d"}),
+            ),
+            (
+                json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": {}}}),
+                json!({"x-kubernetes-preserve-unknown-fields": true}),
+            ),
+            (
+                json!({"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "string", "nullable": true}, "b": {"type": "string", "default": "x"}}}),
+                json!({"type": "object", "required": ["b"], "properties": {"a": {}, "b": {"type": "string", "default": "x"}}}),
+            ),
+            (
+                json!({"type": "array", "items": {"type": "string", "nullable": true}, "x-kubernetes-list-type": "set"}),
+                json!({"type": "array", "items": {}, "x-kubernetes-list-type": "set"}),
+            ),
+        ];
+        for (mut schema, expected) in cases {
+            reduce(&mut schema);
+            assert_eq!(schema, expected);
+        }
+    }
 }

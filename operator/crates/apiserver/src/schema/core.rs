@@ -231,6 +231,9 @@ const FREE_FORM: &[&str] = &[
     "apiextensions.v1.JSONSchemaPropsOrStringArray",
 ];
 
+/// The format of quantities, which may be written as numbers with a fraction, too (`cpu: 0.5`).
+pub const QUANTITY: &str = "quantity";
+
 /// The schema of `ObjectMeta`, which every object has.
 pub fn object_meta() -> &'static Schema {
     // The source is fixed at compile time; the tests prove that it parses.
@@ -292,6 +295,9 @@ impl Converter<'_> {
             if required.is_empty() {
                 map.remove("required");
             }
+        }
+        if named(&"api.resource.Quantity") {
+            map.insert("format".into(), QUANTITY.into());
         }
         if ATOMIC_MAPS.iter().any(named) {
             map.insert("x-kubernetes-map-type".into(), "atomic".into());
@@ -479,6 +485,19 @@ mod tests {
                 .as_ref()
                 .unwrap()
                 .int_or_string
+        );
+    }
+
+    #[test]
+    fn quantities_may_be_numbers() {
+        let quota = schema::<ResourceQuota>().unwrap();
+        let object = |cpu: Value| json!({"spec": {"hard": {"cpu": cpu}}});
+        for good in [json!(0.5), json!(2), json!("500m")] {
+            assert!(crate::validation::validate_object(&quota, &object(good), None).is_empty());
+        }
+        assert_eq!(
+            crate::validation::validate_object(&quota, &object(json!(true)), None).len(),
+            1
         );
     }
 

@@ -54,6 +54,7 @@ impl Walk {
         let found = type_name(value);
         let expected = match (schema.kind, schema.int_or_string) {
             (_, true) if matches!(found, "integer" | "string") => return true,
+            (_, true) if found == "number" && is_quantity(schema) => return true,
             (_, true) => "integer,string",
             (None, false) => return true,
             (Some(kind), false) if kind.as_str() == found => return true,
@@ -295,6 +296,10 @@ impl Walk {
             format!("{path} in body {what}"),
         ));
     }
+}
+
+fn is_quantity(schema: &Schema) -> bool {
+    schema.constraints.format.as_deref() == Some(crate::schema::core::QUANTITY)
 }
 
 /// The errors of the alternative that came closest.
