@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api_types::Deployment;
 use kube::{Api, Resource as _, ResourceExt as _};
-use plan::deployment::{LogTail, Plan, status};
+use plan::deployment::{LogTail, Plan, status, transitions};
 
 use crate::context::{Context, Scope};
 use crate::deployment::observe::Seen;
@@ -36,7 +36,10 @@ pub(crate) async fn report(
     }
     seen.renew_notes(context.notes(&uid));
     let wanted = status(&seen.input(object, context), plan);
-    patch_status(api, object, object.status.as_ref(), &wanted, scope).await
+    patch_status(api, object, object.status.as_ref(), &wanted, scope).await?;
+    let news = transitions(object.status.as_ref(), &wanted);
+    context.events.publish_all(&object.object_ref(&()), &news).await;
+    Ok(())
 }
 
 /// Reads the end of a task's log once. That there is none to be had is an answer too.

@@ -41,6 +41,11 @@ impl Change {
             .iter()
             .any(|key| self.path == format!("labels[{key}]"))
     }
+
+    /// Is it a new generation of the object that changes nothing else on the service?
+    pub(crate) fn is_new_generation(&self) -> bool {
+        self.path == format!("labels[{}]", labels::GENERATION) && self.before.parse::<i64>().is_ok()
+    }
 }
 
 impl std::fmt::Display for Change {

@@ -111,7 +111,12 @@ fn write(input: &Input<'_>, comparison: &Comparison<'_>) -> Plan {
         ..Plan::default()
     };
     if input.deployment.spec.suspend {
-        return hold(reason::SUSPENDED, None);
+        // Suspending is itself a new generation, and no difference worth showing.
+        let mut plan = hold(reason::SUSPENDED, None);
+        if let Some(held) = &mut plan.held {
+            held.changes.retain(|change| !change.is_bookkeeping());
+        }
+        return plan;
     }
     if comparison.rollback_is_news(input) {
         return hold(reason::ROLLED_BACK, Some(SOON));
@@ -187,11 +192,20 @@ fn remove_leftovers(comparison: &Comparison<'_>, owned: &Owned<'_>, plan: &mut P
 
 /// What is to be said about an update: somebody's change field by field, ours in one sentence.
 fn events(comparison: &Comparison<'_>) -> Vec<PlannedEvent> {
-    let told: Vec<&Change> = comparison
+    let mut told: Vec<&Change> = comparison
         .changes
         .iter()
-        .filter(|change| comparison.drift || !change.is_bookkeeping())
+        .filter(|change| !change.is_bookkeeping())
         .collect();
+    if comparison.drift && told.is_empty() {
+        // Somebody took away nothing but our books.
+        told.extend(
+            comparison
+                .changes
+                .iter()
+                .filter(|change| !change.is_new_generation()),
+        );
+    }
     let mut events = Vec::new();
     if comparison.drift {
         events.extend(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_types::deployment::RolloutState;
+use api_types::deployment::{RolloutState, RolloutStatus};
 use api_types::labels;
 
 use super::Input;
@@ -95,10 +95,13 @@ pub(super) fn compare<'a>(
         target.task = live.task.clone();
         target.endpoint = live.endpoint.clone();
     }
-    let drift = live
-        .labels
-        .get(labels::SPEC_HASH)
-        .is_none_or(|hash| Some(hash) == desired.spec.labels.get(labels::SPEC_HASH));
+    // The hash says what we wrote last. After a rollback by hand it is an older one, but then this
+    // very template had been written before.
+    let hash = live.labels.get(labels::SPEC_HASH);
+    let as_written =
+        hash.is_none_or(|hash| Some(hash) == desired.spec.labels.get(labels::SPEC_HASH));
+    let drift =
+        as_written || (!template_is_live && !rolled_back && attempted(input, desired).is_some());
     let networks: BTreeMap<String, String> = snapshot
         .networks
         .iter()
@@ -194,15 +197,14 @@ impl Comparison<'_> {
     }
 }
 
+/// State of the rollout of just this template, if it was tried.
+fn attempted<'a>(input: &Input<'a>, desired: &Desired) -> Option<&'a RolloutStatus> {
+    let rollout = input.deployment.status.as_ref()?.rollout.as_ref()?;
+    (rollout.attempted_hash.as_ref() == Some(&desired.template_hash)).then_some(rollout)
+}
+
 fn was_rolled_back(input: &Input<'_>, service: &Service, desired: &Desired) -> bool {
-    let rollout = input
-        .deployment
-        .status
-        .as_ref()
-        .and_then(|status| status.rollout.as_ref());
-    let Some(rollout) =
-        rollout.filter(|rollout| rollout.attempted_hash.as_ref() == Some(&desired.template_hash))
-    else {
+    let Some(rollout) = attempted(input, desired) else {
         return false;
     };
     let remembered = matches!(

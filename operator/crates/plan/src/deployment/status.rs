@@ -262,8 +262,8 @@ fn rollout(input: &Input<'_>, comparison: &Comparison<'_>, plan: &Plan) -> Optio
         .status
         .as_ref()
         .and_then(|status| status.rollout.clone());
-    let is_tried =
-        comparison.template_is_live || plan.changes.iter().any(|change| change.restarts_tasks);
+    let writes = plan.changes.iter().any(|change| change.restarts_tasks) && input.refusal.is_none();
+    let is_tried = comparison.template_is_live || writes;
     let attempted_hash = if is_tried {
         Some(comparison.desired.template_hash.clone())
     } else {

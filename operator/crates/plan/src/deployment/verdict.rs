@@ -151,7 +151,8 @@ fn standing(
             Standing::waiting(blocked.reason, &blocked.message)
         };
     }
-    match input.refusal {
+    // Without a step there is nothing left that could be refused.
+    match input.refusal.filter(|_| !plan.steps.is_empty()) {
         Some(Refusal::NameTaken(message)) => return Standing::stuck(reason::NAME_TAKEN, message),
         Some(Refusal::Refused(message)) => return Standing::stuck(reason::SWARM_REFUSED, message),
         None => {}

@@ -236,12 +236,13 @@ fn suspended_means_hands_off() {
     world.converge();
     world.edit(|spec| spec.suspend = true);
     world.reconcile();
-    assert_eq!(
-        world.condition(c::READY),
-        no("Suspended"),
-        "the generation label differs"
-    );
-    world.deployment.spec.suspend = false;
+    assert_eq!(world.condition(c::READY), yes("Suspended"));
+    world.edit(|spec| spec.image = "web:2".into());
+    world.reconcile();
+    assert_eq!(world.condition(c::READY), no("Suspended"));
+    world.edit(|spec| (spec.suspend, spec.image) = (false, "web:1".into()));
+    // A new generation of the same service is nobody's change of it.
+    assert_eq!(world.plan().events, []);
     world.converge();
     world.deployment.spec.suspend = true;
     world.tamper(|service| service.spec.task.container.image = "x".into());

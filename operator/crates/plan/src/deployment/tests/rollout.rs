@@ -1,6 +1,6 @@
 use api_types::conditions as c;
 
-use super::{no, update, web_route, world, yes};
+use super::{no, said, update, web_route, world, yes};
 use crate::model::{Step, TaskState, UpdateState};
 
 #[test]
@@ -104,6 +104,10 @@ fn a_rollback_by_hand_is_drift() {
     let mut state = update(&world, UpdateState::RollbackStarted).unwrap();
     state.message = "manually requested rollback".into();
     world.snapshot.services[0].update = Some(state);
+    assert_eq!(
+        said(&world.plan())[0],
+        "DriftRepaired: image web:1 -> web:2"
+    );
     assert!(matches!(
         &world.plan().steps[..],
         [Step::UpdateService {

@@ -2,7 +2,7 @@ use api_types::conditions as c;
 
 use super::{no, update, world, yes};
 use crate::Observed;
-use crate::deployment::{Input, LogTail, Plan, Refusal, plan, status, transitions};
+use crate::deployment::{Input, LogTail, Refusal, plan, status, transitions};
 use crate::model::{TaskState, UpdateState};
 use crate::testing::World;
 
@@ -183,14 +183,13 @@ fn paused_scaled_to_zero_and_refused_have_their_words() {
         (Refusal::NameTaken("shop_web".into()), "NameTaken"),
         (Refusal::Refused("no".into()), "SwarmRefused"),
     ] {
+        world.edit(|spec| spec.image = format!("web:{reason}"));
         let refused = world.with_input(|input| {
-            status(
-                &Input {
-                    refusal: Some(&refusal),
-                    ..*input
-                },
-                &Plan::default(),
-            )
+            let input = Input {
+                refusal: Some(&refusal),
+                ..*input
+            };
+            status(&input, &plan(&input))
         });
         let ready = crate::conditions::find(&refused.conditions, c::READY).unwrap();
         assert_eq!(
