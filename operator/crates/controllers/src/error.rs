@@ -8,7 +8,7 @@ use crate::sink::SinkError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused or did not answer.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", Spoken(.source))]
     Api {
         /// What was being done.
         doing: &'static str,
@@ -27,7 +27,7 @@ pub enum Error {
     #[error(transparent)]
     Projection(#[from] SinkError),
     /// kube's finalizer helper failed to add or remove the finalizer.
-    #[error("finalizer: {0}")]
+    #[error("finalizer: {}", Spoken(.0))]
     Finalizer(#[source] kube::Error),
     /// The object has no name, namespace or uid: the API server never sends such a thing.
     #[error("the object has no {0}")]
@@ -61,6 +61,28 @@ impl Error {
             Self::Swarm { .. } => Class::Transient,
             Self::Projection(_) => Class::Unavailable,
             Self::Incomplete(_) => Class::Bug,
+        }
+    }
+}
+
+/// A client error as a person would say it: of a refusal, the server's own message, where
+/// `kube::Error` prints the whole `Status`.
+pub(crate) struct Spoken<'a>(pub &'a kube::Error);
+
+impl Spoken<'_> {
+    /// Was it refused because the namespace is being deleted?
+    pub fn in_terminating_namespace(&self) -> bool {
+        let kube::Error::Api(status) = self.0 else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    }
+}
+
+impl std::fmt::Display for Spoken<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            kube::Error::Api(status) => f.write_str(&status.message),
+            other => other.fmt(f),
         }
     }
 }

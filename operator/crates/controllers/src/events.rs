@@ -18,6 +18,8 @@ use plan::PlannedEvent;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::error::Spoken;
+
 /// Name under which our controllers report.
 const COMPONENT: &str = "obiente-operator";
 /// Longest message of an Event (`core/v1` validation, 1 kB).
@@ -50,7 +52,12 @@ impl Events {
     /// Says it, or counts one more of it.
     async fn publish(&self, about: &ObjectReference, said: &PlannedEvent) {
         let name = name_of(about, said);
-        if let Err(error) = self.write(&name, about, said).await {
+        let Err(error) = self.write(&name, about, said).await else { return };
+        let error = Spoken(&error);
+        if error.in_terminating_namespace() {
+            // Whoever deletes a namespace does not wait for news from it.
+            tracing::debug!(event = %name, reason = %said.reason, "an Event was not written: {error}");
+        } else {
             tracing::warn!(event = %name, reason = %said.reason, "an Event was not written: {error}");
         }
     }

@@ -14,7 +14,7 @@ use swarm::Observation;
 
 use crate::context::{Context, Scope, look_again};
 use crate::deployment::describe;
-use crate::error::Error;
+use crate::error::{Error, Spoken};
 use crate::finalizer;
 use crate::status::{FIELD_MANAGER, patch_status};
 
@@ -118,7 +118,7 @@ async fn create(context: &Context, objects: Vec<Node>) -> bool {
             // Our own, which the watch has not shown yet.
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => {
-                tracing::warn!(node, "cannot make the Node: {error}");
+                tracing::warn!(node, "cannot make the Node: {}", Spoken(&error));
                 complete = false;
             }
         }

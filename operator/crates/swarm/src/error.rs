@@ -136,6 +136,8 @@ impl ErrorKind {
         } else {
             match status {
                 400 => Self::Invalid(message),
+                // A network that goes away while it is being removed is told as a 500.
+                500 if has("network") && has("not found") => Self::NotFound(message),
                 404 => Self::NotFound(message),
                 409 => Self::NameTaken(message),
                 501 => Self::Unsupported(message),
