@@ -237,9 +237,6 @@ pub fn storage_name(group: &str, plural: &str) -> Arc<str> {
     }
 }
 
-/// Group, version and plural.
-type Name = (Arc<str>, Arc<str>, Arc<str>);
-
 /// A consistent state of the table.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
