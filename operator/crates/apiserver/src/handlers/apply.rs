@@ -16,41 +16,22 @@ const ATTEMPTS: usize = 8;
 
 /// `PATCH …/NAME` with an apply patch: changes the object, or makes it.
 pub(crate) async fn apply(call: &Call, part: Part) -> Reply {
-    if call.query.set("fieldManager").is_none() {
-        let problem = FieldError::required("fieldManager", "is required for apply patch");
-        return Err(ApiError::invalid_option(problem));
+    let mut stated = Stated::of(call)?;
+    let metadata = meta::fields(&mut stated.config)?;
+    if metadata.get("name").is_none_or(Value::is_null) {
+        metadata.insert("name".to_owned(), json!(call.path.name));
     }
-    let force = call.query.flag("force")?;
-    let decoded = decode::yaml_body(&call.body)?;
-    let (mut config, mut problems) = (decoded.value, decoded.problems);
-    if meta::fields(&mut config)?
-        .get("name")
-        .is_none_or(Value::is_null)
-    {
-        meta::fields(&mut config)?.insert("name".to_owned(), json!(call.path.name));
-    }
-    let unknown = call.def.schema.prune(&mut config);
-    problems.extend(
-        unknown
-            .into_iter()
-            .map(|path| format!("unknown field \"{path}\"")),
-    );
-    let merged = |live: Option<&Value>| {
-        let object = with_manager(call, |manager, reset| {
-            managed_fields::apply(&call.def.schema, live, &config, manager, force, reset)
-        });
-        Ok(Proposal {
-            object: object.map_err(error)?,
-            problems: problems.clone(),
-            tracked: true,
-        })
-    };
+    let unknown = call.def.schema.prune(&mut stated.config);
+    let unknown = unknown.into_iter();
+    stated
+        .problems
+        .extend(unknown.map(|path| format!("unknown field \"{path}\"")));
     for _ in 0..ATTEMPTS {
-        match rewrite(call, &call.key(), part, |current| merged(Some(current))).await {
+        match stated.change(call, part).await {
             Err(ApiError::NotFound(_)) if part == Part::Main => {}
             done => return done?.reply(call, StatusCode::OK),
         }
-        match insert(call, merged(None)?).await {
+        match insert(call, stated.proposal(call, None)?).await {
             Err(ApiError::AlreadyExists(_)) if !call.query.dry_run()? => {}
             done => {
                 return done.and_then(|written: Written| written.reply(call, StatusCode::CREATED));
@@ -58,6 +39,53 @@ pub(crate) async fn apply(call: &Call, part: Part) -> Reply {
         }
     }
     Err(ApiError::Timeout)
+}
+
+/// What an apply patch states.
+pub(crate) struct Stated {
+    /// All fields that the manager wants.
+    pub(crate) config: Value,
+    /// What strict decoding objects to.
+    pub(crate) problems: Vec<String>,
+    force: bool,
+}
+
+impl Stated {
+    /// Reads the request.
+    ///
+    /// # Errors
+    /// A missing manager, or a body that cannot be read.
+    pub(crate) fn of(call: &Call) -> Result<Self, ApiError> {
+        if call.query.set("fieldManager").is_none() {
+            let problem = FieldError::required("fieldManager", "is required for apply patch");
+            return Err(ApiError::invalid_option(problem));
+        }
+        let force = call.query.flag("force")?;
+        let decoded = decode::yaml_body(&call.body)?;
+        Ok(Self {
+            config: decoded.value,
+            problems: decoded.problems,
+            force,
+        })
+    }
+
+    /// Merges it into the object that is there.
+    pub(crate) async fn change(&self, call: &Call, part: Part) -> Result<Written, ApiError> {
+        let merged = |current: &Value| self.proposal(call, Some(current));
+        rewrite(call, &call.key(), part, merged).await
+    }
+
+    fn proposal(&self, call: &Call, live: Option<&Value>) -> Result<Proposal, ApiError> {
+        let object = with_manager(call, |manager, reset| {
+            let schema = &call.def.schema;
+            managed_fields::apply(schema, live, &self.config, manager, self.force, reset)
+        });
+        Ok(Proposal {
+            object: object.map_err(error)?,
+            problems: self.problems.clone(),
+            tracked: true,
+        })
+    }
 }
 
 fn error(error: ApplyError) -> ApiError {

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::Mutex;
 
+pub(crate) use apply::Stated;
 pub(crate) use create::create;
 pub(crate) use delete::{DeleteOptions, Deleted, delete, delete_stored};
 pub(crate) use delete_collection::delete_collection;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use store::Consistency;
 
 use crate::decode;
-use crate::handlers::{Call, Part, PatchFormat, Proposal, Reply, patched, rewrite};
+use crate::handlers::{Call, Part, PatchFormat, Proposal, Reply, Stated, patched, rewrite};
 use crate::meta;
 use crate::negotiate::{respond, served};
 use crate::registry::ScalePaths;
@@ -30,9 +30,7 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
         Method::PATCH => {
             let format = PatchFormat::of(call)?;
             if format == PatchFormat::Apply {
-                let message =
-                    "server-side apply of scale is not supported: use application/merge-patch+json";
-                return Err(ApiError::UnsupportedMediaType(message.to_owned()));
+                return apply(call, paths).await;
             }
             let patch = decode::json_body(&call.body)?;
             change(call, paths, |scale| {
@@ -69,6 +67,30 @@ async fn change(
         })
     };
     let written = rewrite(call, &call.key(), Part::Main, apply).await?;
+    reply(call, &scale_of(&written.object(&call.def)?, paths))
+}
+
+/// Server-side apply: what is stated of the scale is stated of the object's field, through this
+/// subresource.
+async fn apply(call: &Call, paths: &ScalePaths) -> Reply {
+    let mut stated = Stated::of(call)?;
+    let scale = std::mem::take(&mut stated.config);
+    for (field, wanted) in [("apiVersion", "autoscaling/v1"), ("kind", "Scale")] {
+        if scale.get(field).is_none_or(|found| found != wanted) {
+            let message = format!("{field} of an applied scale must be {wanted:?}");
+            return Err(ApiError::BadRequest(message));
+        }
+    }
+    stated.config = json!({
+        "apiVersion": call.def.api_version(),
+        "kind": call.def.kind,
+        "metadata": {"name": call.path.name},
+    });
+    if !scale["spec"]["replicas"].is_null() {
+        let number = json!(replicas(call, &scale)?);
+        set(&mut stated.config, &paths.spec_replicas, number)?;
+    }
+    let written = stated.change(call, Part::Main).await?;
     reply(call, &scale_of(&written.object(&call.def)?, paths))
 }
 

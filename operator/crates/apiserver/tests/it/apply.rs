@@ -141,6 +141,70 @@ async fn other_writes_are_tracked() {
 }
 
 #[tokio::test]
+async fn scale_is_applied_to_the_field_behind_it() {
+    let api = api().await;
+    let mut object = widget("a");
+    object["spec"]["replicas"] = json!(2);
+    apply(&api, "fieldManager=one", &object).await.is(201);
+    let media = "application/apply-patch+yaml";
+    let scale = |query: &'static str, replicas: u32| {
+        let body = format!(
+            "{{apiVersion: autoscaling/v1, kind: Scale, metadata: {{name: a}}, spec: {{replicas: {replicas}}}}}"
+        );
+        let (api, path) = (&api, format!("{WIDGETS}/a/scale?{query}"));
+        async move { api.with("PATCH", &path, media, &body).await }
+    };
+    scale("fieldManager=hpa", 5)
+        .await
+        .fails(409, "conflict with \"one\": .spec.replicas");
+    let scaled = scale("fieldManager=hpa&force=true", 5).await.is(200);
+    assert_eq!(
+        (&scaled["kind"], &scaled["spec"]["replicas"]),
+        (&json!("Scale"), &json!(5))
+    );
+    let live = api.get(&format!("{WIDGETS}/a")).await.is(200);
+    assert_eq!(managers(&live), ["hpa Apply scale", "one Apply "]);
+    assert_eq!(scale("fieldManager=hpa", 5).await.is(200), scaled);
+    // Whoever applies the object now leaves the number out and keeps it.
+    let kept = apply(&api, "fieldManager=one", &widget("a")).await.is(200);
+    assert_eq!(kept["spec"]["replicas"], 5);
+    let path = format!("{WIDGETS}/a/scale?fieldManager=hpa");
+    api.with("PATCH", &path, media, &widget("a").to_string())
+        .await
+        .fails(400, "apiVersion of an applied scale must be");
+}
+
+#[tokio::test]
+async fn client_side_apply_turns_into_server_side_apply() {
+    let api = api().await;
+    let mut object = widget("a");
+    object["spec"]["replicas"] = json!(2);
+    let annotation = "kubectl.kubernetes.io/last-applied-configuration";
+    object["metadata"]["annotations"] = json!({annotation: object.to_string()});
+    let path = format!("{WIDGETS}?fieldManager=kubectl-client-side-apply");
+    api.post(&path, &object).await.is(201);
+    let moved = apply(&api, "fieldManager=kubectl", &widget("a"))
+        .await
+        .is(200);
+    assert_eq!(managers(&moved), ["kubectl Apply "]);
+    // The number was left out: it is the default again, and the annotation says the same.
+    assert_eq!(moved["spec"]["replicas"], 1);
+    let stated: Value = serde_json::from_str(
+        moved["metadata"]["annotations"][annotation]
+            .as_str()
+            .unwrap(),
+    )
+    .unwrap();
+    assert_eq!(stated["spec"], widget("a")["spec"]);
+    assert_eq!(
+        apply(&api, "fieldManager=kubectl", &widget("a"))
+            .await
+            .is(200),
+        moved
+    );
+}
+
+#[tokio::test]
 async fn what_is_served_is_found() {
     let api = api().await;
     let core = api.get("/api/v1").await.is(200);
