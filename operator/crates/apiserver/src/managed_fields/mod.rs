@@ -18,7 +18,7 @@
 //! **Errors.** [`ApplyError`]; an update has none, it keeps the live entries where the new ones
 //! make no sense.
 //!
-//! The parts: [`path`], [`set`] (sets of fields and their JSON form), `shape` (what the schema
+//! The parts: `path`, `set` (sets of fields and their JSON form), `shape` (what the schema
 //! says about ownership), `walk` and `merge` (values), `ownership` (the rules), `entries` (the
 //! list in the object), `kubectl` (the way over from client-side apply).
 

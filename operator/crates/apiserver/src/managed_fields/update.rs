@@ -96,19 +96,27 @@ pub(super) fn record(
 /// Takes the entries of `live` for `new` when the two differ in nothing but the times of their
 /// entries: such a write is no write.
 pub fn keep_times_if_unchanged(live: &Value, new: &mut Value) {
-    let (mut bare_live, mut bare_new) = (live.clone(), new.clone());
-    let entries = (take_entries(&mut bare_live), take_entries(&mut bare_new));
-    if bare_live == bare_new && without_times(entries.0) == without_times(entries.1) {
-        take_entries(new);
-        put_entries(new, entries_of(live).cloned());
+    let (before, after) = (entries_of(live), entries_of(new));
+    if before == after || without_times(before) != without_times(after) {
+        return;
     }
+    let entries = take_entries(new);
+    let mut bare = live.clone();
+    take_entries(&mut bare);
+    let kept = if bare == *new {
+        before.cloned()
+    } else {
+        entries
+    };
+    put_entries(new, kept);
 }
 
 /// The entries without their times, in an order that does not depend on them.
-fn without_times(entries: Option<Value>) -> Vec<Value> {
-    let Some(Value::Array(mut entries)) = entries else {
-        return Vec::new();
-    };
+fn without_times(entries: Option<&Value>) -> Vec<Value> {
+    let mut entries = entries
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
         entry.remove("time");
     }
