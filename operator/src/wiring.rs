@@ -146,10 +146,7 @@ fn cluster_config(args: &RunArgs, store: &Store) -> ClusterConfig {
         ingress_network: args.ingress_network.clone(),
         ingress_subnet: args.ingress_subnet.clone(),
         namespace_network: format!("{}{{namespace}}", args.network_prefix),
-        traefik: TraefikConfig {
-            refresh: Duration::from_secs(args.traefik_refresh_seconds),
-            ..TraefikConfig::default()
-        },
+        traefik: TraefikConfig { refresh: Duration::from_secs(args.traefik_refresh_seconds) },
         ..ClusterConfig::default()
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use api_types::conditions::reason;
+use api_types::conditions::{READY, reason};
 
 use super::diff::Change;
 use super::situation::{Comparison, Owned, compare};
 use super::status::newest_failure;
 use super::{Held, Input, Plan};
 use crate::PlannedEvent;
+use crate::conditions::is_true;
 use crate::deployment::desired::{Desired, desired};
 use crate::model::{Service, Snapshot, Step};
 
@@ -62,19 +63,31 @@ fn first(input: &Input<'_>, desired: &Desired) -> Plan {
         .map(Step::CreateNetwork)
         .collect();
     steps.push(Step::CreateService(Box::new(desired.spec.clone())));
-    let mut events = vec![PlannedEvent::normal(
-        reason::SERVICE_CREATED,
-        format!(
-            "service {} created with image {}",
-            desired.spec.name, desired.spec.task.container.image
+    let created = format!(
+        "service {} created with image {}",
+        desired.spec.name, desired.spec.task.container.image
+    );
+    let mut events = vec![match lost_service(input) {
+        Some(id) => PlannedEvent::warning(
+            reason::DRIFT_REPAIRED,
+            format!("service {id} was removed from the Swarm; {created}"),
         ),
-    )];
+        None => PlannedEvent::normal(reason::SERVICE_CREATED, created),
+    }];
     events.extend(stop_first(desired));
     Plan {
         steps,
         events,
         ..Plan::default()
     }
+}
+
+/// Id of the service that was there when the Deployment was last Ready: it did not go by our
+/// doing, because a service that we replace is not Ready meanwhile.
+fn lost_service<'a>(input: &Input<'a>) -> Option<&'a str> {
+    let status = input.deployment.status.as_ref()?;
+    let service = status.service.as_ref()?;
+    is_true(&status.conditions, READY).then_some(&service.id)
 }
 
 /// There is one.

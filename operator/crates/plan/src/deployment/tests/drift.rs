@@ -108,7 +108,12 @@ fn drift_is_repaired_and_named_field_by_field() {
     // The service is gone: it comes back.
     world.snapshot.services.clear();
     world.snapshot.tasks.clear();
-    assert!(matches!(&world.plan().steps[..], [Step::CreateService(_)]));
+    let plan = world.plan();
+    assert!(matches!(&plan.steps[..], [Step::CreateService(_)]));
+    assert_eq!(
+        said(&plan),
+        ["DriftRepaired: service s103 was removed from the Swarm; service shop_web created with image web:1"]
+    );
 }
 
 #[test]
