@@ -167,6 +167,8 @@ impl Postgres {
                 .arg("-D")
                 .arg(self.data())
                 .args(["-c", "listen_addresses=", "-c", "shared_buffers=32MB"])
+                // A stop waits for connections that are being made, up to this long.
+                .args(["-c", "authentication_timeout=3s"])
                 .arg("-c")
                 .arg(format!(
                     "unix_socket_directories={}",

@@ -84,12 +84,14 @@ async fn a_replica_that_slept_too_long() {
     let mut connection = database.connect().await;
     // As if others had written and compacted while this process slept.
     for sql in [
+        "begin",
         "update store_state set revision = 50, compact_revision = 50",
         "delete from object_log",
         "insert into object_log (revision, batch, resource, namespace, name, op, value)
          values (40, 0, 'things', 'default', 'b', 'put', '{\"metadata\": {}, \"n\": 4}')",
         "insert into objects values ('things', 'default', 'b', 40, 40, '{\"metadata\": {}, \"n\": 4}')",
         "delete from objects where name = 'a'",
+        "commit",
     ] {
         sqlx::query(sql).execute(&mut connection).await.unwrap();
     }
