@@ -6,26 +6,27 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
-static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
+static SCRATCH: Mutex<Option<PathBuf>> = Mutex::new(None);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A directory of this process, gone after it. Everybody may enter it (Postgres runs as another
 /// account).
-pub fn scratch() -> anyhow::Result<&'static Path> {
-    if let Some(path) = SCRATCH.get() {
-        return Ok(path);
+pub fn scratch() -> anyhow::Result<PathBuf> {
+    let mut made = SCRATCH.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = made.as_ref() {
+        return Ok(path.clone());
     }
     let path = std::env::temp_dir().join(format!("e2e-{}", std::process::id()));
-    let made = SCRATCH.get_or_init(|| path);
-    std::fs::create_dir_all(made.join("cleanup"))
-        .with_context(|| format!("create {}", made.display()))?;
-    reap_after_this_process(made)?;
-    Ok(made)
+    std::fs::create_dir_all(path.join("cleanup"))
+        .with_context(|| format!("create {}", path.display()))?;
+    reap_after_this_process(&path)?;
+    *made = Some(path.clone());
+    Ok(path)
 }
 
 /// A number that no other caller in this process gets.
