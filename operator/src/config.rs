@@ -44,7 +44,7 @@ pub struct RunArgs {
     #[arg(long, env = "OBIENTE_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Name of this process in the leader election. Default: host name and process id.
+    /// Name of this process in the leader election. Default: an id kept in the data directory.
     #[arg(long, env = "OBIENTE_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 

@@ -109,10 +109,11 @@ impl EmbeddedPostgres {
             return Ok(());
         }
         // A supervised server needs no more than the operator: few connections, little memory.
+        // A fast shutdown waits for a connection that is just being opened: not for long here.
         let options = format!(
             "-c listen_addresses='' -c unix_socket_directories='{}' -c unix_socket_permissions=0700 \
              -c max_connections=40 -c shared_buffers=64MB -c jit=off -c wal_compression=lz4 \
-             -c max_wal_size=512MB",
+             -c max_wal_size=512MB -c authentication_timeout=5",
             self.sockets.display()
         );
         let log = self.log.to_string_lossy().into_owned();
