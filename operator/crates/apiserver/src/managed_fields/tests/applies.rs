@@ -63,6 +63,16 @@ fn what_is_left_out_is_removed_unless_owned_by_others() {
 }
 
 #[test]
+fn an_emptied_map_that_somebody_owns_stays_empty() {
+    let mut harbour = Harbour::new();
+    harbour
+        .apply("ada", json!({"cargo": {"box": {"tea": 1}}}))
+        .apply("bob", json!({"cargo": {"box": {}}}));
+    harbour.apply("ada", Value::Null);
+    assert_eq!(harbour.spec(), &json!({"cargo": {"box": {}}}));
+}
+
+#[test]
 fn another_value_is_a_conflict_and_the_same_value_is_shared() {
     let mut harbour = Harbour::new();
     harbour
@@ -318,6 +328,10 @@ fn from_client_side_apply() {
     let annotations = &harbour.live.as_ref().unwrap()["metadata"]["annotations"];
     let now: Value = serde_json::from_str(annotations[LAST_APPLIED].as_str().unwrap()).unwrap();
     assert_eq!(now["spec"], json!({"crew": 2, "route": ["a"]}));
+    // Back to client-side apply for one field, then server-side again without it and another.
+    harbour.edit("kubectl-client-side-apply", "/spec/name", json!("y"));
+    harbour.apply("kubectl", json!({"crew": 2}));
+    assert_eq!(harbour.spec(), &json!({"crew": 2}));
     // What was really changed by somebody else still is a conflict.
     harbour.edit("tool", "/spec/crew", json!(7));
     assert!(
