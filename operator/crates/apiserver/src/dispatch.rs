@@ -20,14 +20,13 @@ use uuid::Uuid;
 
 use crate::authz::{Attributes, Decision, forbidden};
 use crate::documents;
-use crate::handlers::{self, Call, Part, Query, Reply, Streaming};
+use crate::handlers::{self, Call, Query, Reply, Streaming};
 use crate::metrics::{RequestLabels, VerbLabels};
 use crate::negotiate;
-use crate::registry::Verb;
 use crate::request_info::{self, ResourcePath, Target};
+use crate::routes;
 use crate::server::ApiServer;
 use crate::status_error::ApiError;
-use crate::subresource;
 
 /// Longest request that is not worth a word in the log.
 const SLOW: Duration = Duration::from_secs(1);
@@ -156,42 +155,37 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
     if let Decision::Deny(reason) = server.inner.authorizer.authorize(&user, &attributes).await {
         return Err(forbidden(&user, &attributes, &reason));
     }
-    let limit = server.inner.config.limits.request;
-    let deadline = query
-        .timeout()?
-        .filter(|asked| !asked.is_zero())
-        .map_or(limit, |asked| asked.min(limit));
+    let limits = server.inner.config.limits;
+    let asked = query.timeout()?.filter(|asked| !asked.is_zero());
+    let deadline = asked.map_or(limits.request, |asked| asked.min(limits.request));
     let work = async {
-        match target {
-            Target::Other => documents::answer(server, &parts.method, path, &parts.headers).await,
-            Target::Resource(path) => {
-                let snapshot = server.inner.registry.snapshot();
-                let def = snapshot
-                    .find(&path.group, &path.version, &path.resource)
-                    .ok_or(ApiError::NoSuchPath)?;
-                trail.resource = def.qualified_plural();
-                let body =
-                    read_body(&parts.headers, body, server.inner.config.limits.body_bytes).await?;
-                let renderer = handlers::renderer(def, &parts.headers, &query)?;
-                let call = Call {
-                    server: server.clone(),
-                    def: def.clone(),
-                    path,
-                    user,
-                    query,
-                    headers: parts.headers,
-                    body,
-                    renderer,
-                    warnings: parking_lot::Mutex::default(),
-                };
-                let reply = route(&call, &parts.method).await;
-                with_warnings(reply, call.warnings.into_inner())
+        let path = match target {
+            Target::Other => {
+                return documents::answer(server, &parts.method, path, &parts.headers).await;
             }
-        }
+            Target::Resource(path) => path,
+        };
+        let snapshot = server.inner.registry.snapshot();
+        let found = snapshot.find(&path.group, &path.version, &path.resource);
+        let def = found.ok_or(ApiError::NoSuchPath)?;
+        trail.resource = def.qualified_plural();
+        let body = read_body(&parts.headers, body, limits.body_bytes).await?;
+        let call = Call {
+            server: server.clone(),
+            def: def.clone(),
+            path,
+            user,
+            renderer: handlers::renderer(def, &parts.headers, &query)?,
+            query,
+            headers: parts.headers,
+            body,
+            warnings: parking_lot::Mutex::default(),
+        };
+        let reply = routes::answer(&call, &parts.method).await;
+        with_warnings(reply, call.warnings.into_inner())
     };
-    tokio::time::timeout(deadline, work)
-        .await
-        .unwrap_or(Err(ApiError::Timeout))
+    let done = tokio::time::timeout(deadline, work).await;
+    done.unwrap_or(Err(ApiError::Timeout))
 }
 
 fn attributes(
@@ -289,70 +283,6 @@ async fn read_body(
         Err(error) => Err(ApiError::BadRequest(format!(
             "cannot read the body: {error}"
         ))),
-    }
-}
-
-async fn route(call: &Call, method: &Method) -> Reply {
-    let (def, path) = (&call.def, &call.path);
-    let everywhere = path.namespace.is_empty();
-    if !def.namespaced && !everywhere {
-        return Err(ApiError::NoSuchPath);
-    }
-    match path.subresource.as_str() {
-        "" => {}
-        subresource => return subresource::route(call, method, subresource).await,
-    }
-    let missing_namespace = def.namespaced && everywhere;
-    let allowed = |verb: Verb| {
-        if def.supports(verb) {
-            Ok(())
-        } else {
-            Err(ApiError::MethodNotAllowed)
-        }
-    };
-    if path.name.is_empty() {
-        return match *method {
-            Method::GET if call.query.flag("watch")? => {
-                allowed(Verb::Watch)?;
-                handlers::watch(call).await
-            }
-            Method::GET => {
-                allowed(Verb::List)?;
-                handlers::list(call).await
-            }
-            _ if missing_namespace => Err(ApiError::MethodNotAllowed),
-            Method::POST => {
-                allowed(Verb::Create)?;
-                handlers::create(call).await
-            }
-            Method::DELETE => {
-                allowed(Verb::DeleteCollection)?;
-                handlers::delete_collection(call).await
-            }
-            _ => Err(ApiError::MethodNotAllowed),
-        };
-    }
-    if missing_namespace {
-        return Err(ApiError::NoSuchPath);
-    }
-    match *method {
-        Method::GET => {
-            allowed(Verb::Get)?;
-            handlers::get(call).await
-        }
-        Method::PUT => {
-            allowed(Verb::Update)?;
-            handlers::update(call, Part::Main).await
-        }
-        Method::PATCH => {
-            allowed(Verb::Patch)?;
-            handlers::patch(call, Part::Main).await
-        }
-        Method::DELETE => {
-            allowed(Verb::Delete)?;
-            handlers::delete(call).await
-        }
-        _ => Err(ApiError::MethodNotAllowed),
     }
 }
 

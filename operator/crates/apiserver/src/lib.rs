@@ -20,6 +20,7 @@ mod metrics;
 mod negotiate;
 pub mod registry;
 mod request_info;
+mod routes;
 mod selector;
 mod server;
 mod status_error;

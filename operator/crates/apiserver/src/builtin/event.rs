@@ -84,36 +84,14 @@ pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
             object: "regarding",
         },
     )?;
-    let about = |root: &str| {
-        let parts = [
-            "kind",
-            "namespace",
-            "name",
-            "uid",
-            "apiVersion",
-            "resourceVersion",
-            "fieldPath",
-        ];
-        parts.map(|part| format!("{root}.{part}")).to_vec()
-    };
-    let with = |mut fields: Vec<String>, more: [&str; 3]| {
-        fields.extend(more.map(str::to_owned));
-        fields
-    };
     Ok([
         ResourceDef {
-            selectable_fields: with(
-                about("involvedObject"),
-                ["reason", "reportingComponent", "type"],
-            ),
+            selectable_fields: selectable("involvedObject", "reportingComponent"),
             storage: core.storage.clone(),
             ..core.clone()
         },
         ResourceDef {
-            selectable_fields: with(
-                about("regarding"),
-                ["reason", "reportingController", "type"],
-            ),
+            selectable_fields: selectable("regarding", "reportingController"),
             storage: core.storage,
             conversion: Some(Conversion {
                 from_stored,
@@ -122,6 +100,24 @@ pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
             ..newer
         },
     ])
+}
+
+fn selectable(about: &str, reporter: &str) -> Vec<String> {
+    let parts = [
+        "kind",
+        "namespace",
+        "name",
+        "uid",
+        "apiVersion",
+        "resourceVersion",
+        "fieldPath",
+    ];
+    let own = ["reason", reporter, "type"].map(str::to_owned);
+    parts
+        .into_iter()
+        .map(|part| format!("{about}.{part}"))
+        .chain(own)
+        .collect()
 }
 
 /// When it last happened, in either form.

@@ -5,7 +5,11 @@ use serde_json::Value;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Options};
 
-use crate::patch::MAX_DEPTH;
+use super::json;
+
+/// Every level takes the parser many times the stack that JSON takes. Manifests that people write
+/// as YAML have a third of this; what machines nest deeper they send as JSON.
+const MAX_DEPTH: usize = 40;
 
 fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! {
@@ -17,8 +21,15 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     }
 }
 
-/// Reads one document; duplicate keys are reported as the parser words them, and the last wins.
+/// Reads one document, as JSON where it is JSON; duplicate keys are reported as the parser words
+/// them, and the last wins.
 pub(super) fn parse(text: &str) -> Result<(Value, Vec<String>), Error> {
+    if text.trim_start().starts_with(['{', '['])
+        && let Ok((value, duplicates)) = json::parse(text.as_bytes())
+    {
+        let words = |path| format!("duplicate field \"{path}\"");
+        return Ok((value, duplicates.into_iter().map(words).collect()));
+    }
     let strict = match serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::Error))
     {
         Ok(value) => return Ok((value, Vec::new())),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::Value;
-use store::{Consistency, Expect, Key, Object, Op, Write, WriteError};
+use store::{Consistency, Key, Object, Op};
 
 use super::options::dry_run_value;
-use super::write::{conflict, is_held, to_stored};
+use super::write::{Committed, commit, conflict, is_held, to_stored};
 use super::{Call, Query, Reply};
 use crate::decode;
 use crate::meta;
@@ -78,42 +78,24 @@ pub(crate) async fn delete_stored(
                 subject: Subject::resource(def, &key.name),
                 message: error.to_string(),
             })?;
-        let op = if is_held(def, &object) {
-            if meta::is_deleting(&object) {
-                return Ok(Deleted::Marked(current));
-            }
+        let held = is_held(def, &object);
+        if held && meta::is_deleting(&object) {
+            return Ok(Deleted::Marked(current));
+        }
+        if held {
             meta::mark_deleted(&mut object, def, &meta::now())?;
-            if options.dry_run {
-                return Ok(Deleted::WouldMark(object));
-            }
-            Op::Put(to_stored(def, object))
-        } else if options.dry_run {
-            return Ok(Deleted::Gone(current));
-        } else {
-            Op::Delete(None)
+        }
+        let op = match (options.dry_run, held) {
+            (true, true) => return Ok(Deleted::WouldMark(object)),
+            (true, false) => return Ok(Deleted::Gone(current)),
+            (false, true) => Op::Put(to_stored(def, object)),
+            (false, false) => Op::Delete(None),
         };
-        let gone = matches!(op, Op::Delete(_));
-        let write = Write {
-            key: key.clone(),
-            expect: Expect::Revision(current.revision),
-            op,
-            guards: Vec::new(),
-        };
-        match store.commit(write).await {
-            Ok(object) => {
-                return Ok(if gone {
-                    Deleted::Gone(object)
-                } else {
-                    Deleted::Marked(object)
-                });
-            }
-            Err(WriteError::Conflict {
-                current: Some(newer),
-            }) => current = newer,
-            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => {
-                return Err(not_found());
-            }
-            Err(WriteError::Store(error)) => return Err(error.into()),
+        match commit(store, &current, op).await? {
+            Committed::Done(object) if held => return Ok(Deleted::Marked(object)),
+            Committed::Done(object) => return Ok(Deleted::Gone(object)),
+            Committed::Changed(newer) => current = newer,
+            Committed::Gone => return Err(not_found()),
         }
     }
     Err(conflict(

@@ -13,7 +13,7 @@ use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
-use store::{Consistency, Expect, Key, Object, Op, Write, WriteError};
+use store::{Consistency, Expect, Key, Object, Op, Store, Write, WriteError};
 
 use super::{Call, FieldValidation};
 use crate::builtin::namespace;
@@ -198,24 +198,41 @@ where
         } else {
             Op::Put(stored)
         };
-        let write = Write {
-            key: key.clone(),
-            expect: Expect::Revision(current.revision),
-            op,
-            guards: Vec::new(),
-        };
-        match store.commit(write).await {
-            Ok(stored) => return Ok(Written::Stored(stored)),
-            Err(WriteError::Conflict {
-                current: Some(newer),
-            }) => current = newer,
-            Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => {
-                return Err(not_found());
-            }
-            Err(WriteError::Store(error)) => return Err(error.into()),
+        match commit(&call.server.inner.store, &current, op).await? {
+            Committed::Done(stored) => return Ok(Written::Stored(stored)),
+            Committed::Changed(newer) => current = newer,
+            Committed::Gone => return Err(not_found()),
         }
     }
     Err(conflict(def, &key.name, MODIFIED))
+}
+
+/// What came of a write to a known version of an object.
+pub(super) enum Committed {
+    /// It happened.
+    Done(Arc<Object>),
+    /// The object is another by now.
+    Changed(Arc<Object>),
+    /// There is no object any more.
+    Gone,
+}
+
+/// Writes over, or deletes, exactly this version.
+pub(super) async fn commit(store: &Store, current: &Object, op: Op) -> Result<Committed, ApiError> {
+    let write = Write {
+        key: current.key.clone(),
+        expect: Expect::Revision(current.revision),
+        op,
+        guards: Vec::new(),
+    };
+    match store.commit(write).await {
+        Ok(stored) => Ok(Committed::Done(stored)),
+        Err(WriteError::Conflict {
+            current: Some(newer),
+        }) => Ok(Committed::Changed(newer)),
+        Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => Ok(Committed::Gone),
+        Err(WriteError::Store(error)) => Err(error.into()),
+    }
 }
 
 /// Does something keep the object from going away once it is marked for deletion?

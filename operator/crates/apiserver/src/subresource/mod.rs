@@ -9,9 +9,6 @@ use crate::status_error::ApiError;
 
 /// Answers `…/NAME/SUBRESOURCE`; one that the resource does not have is not found.
 pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
-    if call.def.namespaced && call.path.namespace.is_empty() {
-        return Err(ApiError::NoSuchPath);
-    }
     let declared = &call.def.subresources;
     match name {
         "status" if declared.status => part(call, method, Part::Status).await,

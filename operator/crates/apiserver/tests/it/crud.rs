@@ -552,3 +552,82 @@ async fn who_asks_matters() {
     assert_eq!(open("/version").await, 200);
     assert_eq!(open("/api/v1/namespaces").await, 403);
 }
+
+#[tokio::test]
+async fn no_input_makes_it_fail() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));
+    let flow = format!("a: {deep}");
+    let odd = format!(
+        r#"{{"apiVersion":"test.example/v1","kind":"Widget","metadata":{{"name":"a","labels":[],"finalizers":{{}},"ownerReferences":1,"managedFields":{{}},"generation":"x","deletionTimestamp":5}},"spec":{deep}}}"#
+    );
+    let bodies = [
+        "",
+        "null",
+        "1",
+        "\"x\"",
+        "[]",
+        "{}",
+        "{\"metadata\":null}",
+        "{\"metadata\":[]}",
+        "{\"spec\":null,\"status\":[]}",
+        "[{\"op\":\"remove\",\"path\":\"/metadata\"}]",
+        "[{\"op\":\"remove\",\"path\":\"\"}]",
+        "a: &a [*a]",
+        &deep,
+        &flow,
+        &odd,
+    ];
+    let media = [
+        "",
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+        "application/merge-patch+json",
+        "application/json-patch+json",
+        "application/strategic-merge-patch+json",
+        "application/apply-patch+yaml",
+        "\u{fffd}",
+    ];
+    let config = "/api/v1/namespaces/default/configmaps/a".to_owned();
+    let queries = ["", "?dryRun=All", "?fieldManager=f&force=true&dryRun=All"];
+    for path in [
+        WIDGETS.to_owned(),
+        at("a"),
+        format!("{}/status", at("a")),
+        format!("{}/scale", at("a")),
+        config,
+    ] {
+        for method in ["POST", "PUT", "PATCH"] {
+            for (media, body) in media
+                .iter()
+                .flat_map(|media| bodies.iter().map(move |body| (media, body)))
+            {
+                for query in queries {
+                    let answer = api
+                        .with(method, &format!("{path}{query}"), media, body)
+                        .await;
+                    assert!(
+                        answer.code.as_u16() < 500,
+                        "{method} {path}{query} {media} {body}: {:#}",
+                        answer.body
+                    );
+                }
+            }
+        }
+    }
+    for query in [
+        "limit=x",
+        "resourceVersion=-1",
+        "continue=%00",
+        "labelSelector=%ff",
+        "fieldSelector=%5C",
+        "watch=2",
+        "timeout=9999999h",
+        "timeoutSeconds=99999999999999999999",
+    ] {
+        let code = api.get(&format!("{WIDGETS}?{query}")).await.code.as_u16();
+        assert!(code < 500, "{query}: {code}");
+    }
+}

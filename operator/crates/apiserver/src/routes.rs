@@ -1,0 +1,56 @@
+//! From a method and a resource path to the handler.
+
+use http::Method;
+
+use crate::handlers::{self, Call, Part, Reply};
+use crate::registry::Verb;
+use crate::status_error::ApiError;
+use crate::subresource;
+
+/// Answers a request for a resource.
+pub(crate) async fn answer(call: &Call, method: &Method) -> Reply {
+    let (def, path) = (&call.def, &call.path);
+    let everywhere = path.namespace.is_empty();
+    let misplaced = if def.namespaced {
+        everywhere && !path.name.is_empty()
+    } else {
+        !everywhere
+    };
+    if misplaced {
+        return Err(ApiError::NoSuchPath);
+    }
+    if !path.subresource.is_empty() {
+        return subresource::route(call, method, &path.subresource).await;
+    }
+    let verb = verb(call, method)?;
+    // Over all namespaces there is only reading.
+    let reads = matches!(verb, Verb::Get | Verb::List | Verb::Watch);
+    if !def.supports(verb) || def.namespaced && everywhere && !reads {
+        return Err(ApiError::MethodNotAllowed);
+    }
+    match verb {
+        Verb::Get => handlers::get(call).await,
+        Verb::List => handlers::list(call).await,
+        Verb::Watch => handlers::watch(call).await,
+        Verb::Create => handlers::create(call).await,
+        Verb::Update => handlers::update(call, Part::Main).await,
+        Verb::Patch => handlers::patch(call, Part::Main).await,
+        Verb::Delete => handlers::delete(call).await,
+        Verb::DeleteCollection => handlers::delete_collection(call).await,
+    }
+}
+
+fn verb(call: &Call, method: &Method) -> Result<Verb, ApiError> {
+    let collection = call.path.name.is_empty();
+    Ok(match *method {
+        Method::GET if !collection => Verb::Get,
+        Method::GET if call.query.flag("watch")? => Verb::Watch,
+        Method::GET => Verb::List,
+        Method::POST if collection => Verb::Create,
+        Method::PUT if !collection => Verb::Update,
+        Method::PATCH if !collection => Verb::Patch,
+        Method::DELETE if collection => Verb::DeleteCollection,
+        Method::DELETE => Verb::Delete,
+        _ => return Err(ApiError::MethodNotAllowed),
+    })
+}
