@@ -142,21 +142,27 @@ async fn drain(world: &World, kubectl: &Kubectl) -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
-    let rows = world
-        .sql(
-            "SELECT * FROM node_metadata WHERE availability='active' ORDER BY deployment_count ASC",
-        )
-        .await?;
-    let names: Vec<&Value> = rows.iter().map(|row| &row["hostname"]).collect();
-    ensure!(
-        rows.len() == 2 && names.iter().all(|name| *name != "n3"),
-        "{names:?}"
-    );
-    let counts: Vec<i64> = rows
-        .iter()
-        .filter_map(|row| row["deployment_count"].as_i64())
-        .collect();
-    ensure!(counts == [1, 1], "one Deployment on each: {counts:?}");
+    let by_load =
+        "SELECT * FROM node_metadata WHERE availability='active' ORDER BY deployment_count ASC";
+    e2e::eventually_within(
+        PROMPTLY,
+        "the query names the nodes that take tasks",
+        async || {
+            let rows = world.sql(by_load).await?;
+            let nodes: Vec<(&Value, &Value)> = rows
+                .iter()
+                .map(|row| (&row["hostname"], &row["deployment_count"]))
+                .collect();
+            // One Deployment, with tasks on both.
+            let right = nodes.len() == 2
+                && nodes
+                    .iter()
+                    .all(|(name, count)| **name != "n3" && **count == 1);
+            ensure!(right, "{nodes:?}");
+            Ok(())
+        },
+    )
+    .await?;
     patch(kubectl, "n3", r#"{"spec":{"availability":"Active"}}"#).await?;
     eventually("n3 takes tasks again", async || {
         ensure!(inspect(&world.swarm, "n3")?["Spec"]["Availability"] == "active");
