@@ -6,6 +6,7 @@ SHELL := bash
 
 # Which build `make run` starts: release, or dev for a quicker first start.
 PROFILE ?= release
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 PROFILE_DIR = $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # More options of `operator run`, for example: make run ARGS=-v
 ARGS ?=
@@ -22,7 +23,7 @@ help: ## Show this
 run: ## Install what is missing, build, and run the operator with everything it needs
 	@e2e/setup.sh run
 	@cargo build --profile $(PROFILE) -p operator
-	@exec target/$(PROFILE_DIR)/operator run --data-dir .obiente $(ARGS)
+	@exec $(TARGET)/$(PROFILE_DIR)/operator run --data-dir .obiente $(ARGS)
 
 test: ## Everything that CI checks: style, generated files, unit, contract and end-to-end tests
 	@e2e/setup.sh test
@@ -35,7 +36,7 @@ test: ## Everything that CI checks: style, generated files, unit, contract and e
 bench: ## The published ratios, measured on this machine
 	@e2e/setup.sh test
 	cargo build --release --workspace --bins
-	target/release/bench
+	$(TARGET)/release/bench
 
 lab-up: ## A Swarm of NODES nodes to play with (e2e/lab/swarm help)
 	@e2e/setup.sh test
