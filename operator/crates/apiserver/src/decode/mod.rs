@@ -85,14 +85,36 @@ pub(crate) fn json_body(bytes: &[u8]) -> Result<Decoded, ApiError> {
     bounded(Decoded { value, problems })
 }
 
-fn bounded(decoded: Decoded) -> Result<Decoded, ApiError> {
+fn bounded(mut decoded: Decoded) -> Result<Decoded, ApiError> {
     let found = depth(&decoded.value);
     if found > MAX_DEPTH {
         return Err(ApiError::BadRequest(format!(
             "the body is nested {found} deep; at most {MAX_DEPTH} is allowed"
         )));
     }
+    whole_numbers(&mut decoded.value);
     Ok(decoded)
+}
+
+/// Writes whole numbers as integers: `3.0` and `3e0` are a 3 to every validation, and one that was
+/// stored as it was written could not be read by any client with typed fields.
+fn whole_numbers(value: &mut Value) {
+    /// Up to here every whole number has a double of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let whole = number
+                .as_f64()
+                .filter(|found| found.fract() == 0.0 && found.abs() <= EXACT);
+            #[allow(clippy::cast_possible_truncation)] // it is whole and within bounds
+            if let Some(found) = whole {
+                *value = Value::from(found as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The path of a string (key or value) with a NUL character, which Postgres cannot hold.
@@ -155,6 +177,22 @@ mod tests {
         assert_eq!(
             body(None, br#"{"a":{"b":1,"b":2}}"#).unwrap().problems,
             ["duplicate field \"a.b\""]
+        );
+    }
+
+    #[test]
+    fn whole_numbers_are_integers_in_every_format() {
+        let expected = json!({"a": [3, 0, -2, 100, 1.5, 1e300]});
+        let text = "{\"a\": [3.0, -0.0, -2e0, 1e2, 1.5, 1e300]}";
+        for media in ["application/json", "application/yaml"] {
+            let read = body(Some(media), text.as_bytes()).unwrap().value;
+            assert_eq!(read, expected, "{media}");
+        }
+        assert_eq!(
+            yaml_body(b"a: [3.0, -0.0, -2e0, 1e2, 1.5, 1e300]")
+                .unwrap()
+                .value,
+            expected
         );
     }
 
