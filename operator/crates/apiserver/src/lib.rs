@@ -14,6 +14,7 @@ mod config;
 mod decode;
 mod dispatch;
 mod documents;
+mod gc;
 mod handlers;
 mod meta;
 mod metrics;

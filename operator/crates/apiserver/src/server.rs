@@ -19,6 +19,7 @@ use crate::builtin;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::dispatch;
+use crate::gc;
 use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
 use crate::registry::{CrdError, Registry};
@@ -115,12 +116,13 @@ impl ApiServer {
         &self.inner.registry
     }
 
-    /// Starts the loops that belong to built-in kinds: the life cycle of namespaces, the end of
-    /// Events. They stop when `cancel` is cancelled.
+    /// Starts the loops that belong to the API itself: the life cycle of namespaces, the end of
+    /// Events, garbage collection. They stop when `cancel` is cancelled.
     pub fn spawn_loops(&self, cancel: CancellationToken) -> JoinSet<()> {
         let mut loops = JoinSet::new();
         loops.spawn(builtin::namespace::run(self.clone(), cancel.clone()));
-        loops.spawn(builtin::event::run(self.clone(), cancel));
+        loops.spawn(builtin::event::run(self.clone(), cancel.clone()));
+        loops.spawn(gc::run(self.clone(), cancel));
         loops
     }
 

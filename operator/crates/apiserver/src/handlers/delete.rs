@@ -1,8 +1,9 @@
 //! Delete one object.
 //!
 //! An object with finalizers is marked and stays until they are gone; any other goes at once.
-//! Deleting it again while it is marked changes nothing. How dependents are treated
-//! (`propagationPolicy`) makes no difference to the object itself.
+//! How dependents are treated (`propagationPolicy`) is written on the object as a finalizer, for
+//! the loop in `gc`; without a word about it they are deleted afterwards. Deleting an object again
+//! while it is marked can change that, and nothing else.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::options::dry_run_value;
 use super::write::{Committed, commit, conflict, is_held, to_stored};
 use super::{Call, Query, Reply};
 use crate::decode;
+use crate::gc::Propagation;
 use crate::meta;
 use crate::negotiate::{respond, served};
 use crate::registry::ResourceDef;
@@ -30,6 +32,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
     pub(crate) dry_run: bool,
+    /// `None` leaves it as it was said before, or at creation.
+    pub(crate) policy: Option<Propagation>,
 }
 
 /// What came of it.
@@ -78,8 +82,11 @@ pub(crate) async fn delete_stored(
                 subject: Subject::resource(def, &key.name),
                 message: error.to_string(),
             })?;
+        let changed = options
+            .policy
+            .is_some_and(|policy| policy.put_on(&mut object));
         let held = is_held(def, &object);
-        if held && meta::is_deleting(&object) {
+        if held && !changed && meta::is_deleting(&object) {
             return Ok(Deleted::Marked(current));
         }
         if held {
@@ -136,7 +143,7 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
         dry_run: call.query.dry_run()?,
         ..DeleteOptions::default()
     };
-    check_policy(call.query.set("propagationPolicy"), flag_text(&call.query)?)?;
+    options.policy = policy(call.query.set("propagationPolicy"), flag_text(&call.query)?)?;
     if call.body.is_empty() {
         return Ok(options);
     }
@@ -158,7 +165,7 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
         dry_run_value(value.as_str().unwrap_or_default())?;
         options.dry_run = true;
     }
-    check_policy(
+    options.policy = policy(
         body["propagationPolicy"]
             .as_str()
             .filter(|text| !text.is_empty()),
@@ -174,16 +181,19 @@ fn flag_text(query: &Query) -> Result<Option<bool>, ApiError> {
     query.flag_if_set("orphanDependents")
 }
 
-fn check_policy(policy: Option<&str>, orphan: Option<bool>) -> Result<(), ApiError> {
+fn policy(policy: Option<&str>, orphan: Option<bool>) -> Result<Option<Propagation>, ApiError> {
     let problem = match (policy, orphan) {
         (Some(_), Some(_)) => FieldError::forbidden(
             "propagationPolicy",
             "orphanDependents and propagationPolicy cannot be both set",
         ),
-        (Some(policy), None) if !POLICIES.contains(&policy) => {
-            FieldError::not_supported("propagationPolicy", policy, &POLICIES)
+        (None, None) => return Ok(None),
+        (Some("Orphan"), None) | (None, Some(true)) => return Ok(Some(Propagation::Orphan)),
+        (Some("Background"), None) | (None, Some(false)) => {
+            return Ok(Some(Propagation::Background));
         }
-        _ => return Ok(()),
+        (Some("Foreground"), None) => return Ok(Some(Propagation::Foreground)),
+        (Some(policy), None) => FieldError::not_supported("propagationPolicy", policy, &POLICIES),
     };
     Err(ApiError::invalid_option(problem))
 }

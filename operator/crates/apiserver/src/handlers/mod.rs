@@ -29,7 +29,7 @@ pub(crate) use options::{FieldValidation, Query};
 pub(crate) use patch::{Format as PatchFormat, patch, patched};
 pub(crate) use update::update;
 pub(crate) use watch::{Streaming, watch};
-pub(crate) use write::{Part, Proposal, rewrite};
+pub(crate) use write::{Part, Proposal, conflict, is_held, rewrite};
 
 use crate::authn::UserInfo;
 use crate::negotiate::{Include, Renderer};

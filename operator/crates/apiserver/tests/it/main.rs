@@ -6,6 +6,7 @@
 mod apply;
 mod crud;
 mod documents;
+mod garbage;
 mod kinds;
 mod lists;
 mod namespaces;

@@ -27,7 +27,7 @@ pub struct Api {
     pub store: Store,
     cancel: CancellationToken,
     _loops: JoinSet<()>,
-    _database: Arc<Database>,
+    database: Arc<Database>,
 }
 
 /// An answer.
@@ -86,6 +86,18 @@ pub async fn api_with(config: Config) -> Api {
     let store = Store::open(store::Config::new(database.url()))
         .await
         .unwrap();
+    serve(store, config, Arc::new(database)).await
+}
+
+/// A second server, as another process would be, over the same database.
+pub async fn api_beside(other: &Api) -> Api {
+    let store = Store::open(store::Config::new(other.database.url()))
+        .await
+        .unwrap();
+    serve(store, Config::default(), other.database.clone()).await
+}
+
+async fn serve(store: Store, config: Config, database: Arc<Database>) -> Api {
     let mut crds = api_types::crds();
     crds.push(widgets());
     let server = ApiServer::new(store.clone(), crds, config).await.unwrap();
@@ -98,7 +110,7 @@ pub async fn api_with(config: Config) -> Api {
         store,
         cancel,
         _loops: loops,
-        _database: Arc::new(database),
+        database,
     }
 }
 
