@@ -96,11 +96,12 @@ impl EmbeddedPostgres {
         self.pg_ctl(&["stop", "-m", "fast", "-t", START_STOP_SECONDS]).await
     }
 
-    /// Does the process named in `postmaster.pid` live, and is it this server's?
+    /// Does the process named in `postmaster.pid` live, and is it this server's? After a restart of
+    /// the machine its number may be another server's; each works in its own data directory.
     fn runs(&self) -> bool {
         let Ok(pid_file) = std::fs::read_to_string(self.data.join("postmaster.pid")) else { return false };
         let pid = pid_file.lines().next().unwrap_or_default().trim();
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim().starts_with("postgres"))
+        std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|directory| directory == self.data)
     }
 
     async fn ensure_running(&self) -> anyhow::Result<()> {

@@ -61,8 +61,8 @@ pub async fn campaign<W>(
                 tracing::info!(epoch = lease.epoch().number, "leading");
                 leadership.set(Some(lease.epoch().clone()), &identity);
                 let token = stop.child_token();
-                let running = tokio::spawn(work(token.clone()));
-                let lease = hold(&store, lease, ttl, &stop).await;
+                let running = tokio::spawn(end_with(token.clone(), work(token.clone())));
+                let lease = hold(&store, lease, ttl, &token).await;
                 leadership.set(None, "");
                 token.cancel();
                 if let Err(error) = running.await {
@@ -84,6 +84,12 @@ pub async fn campaign<W>(
         }
         stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;
     }
+}
+
+/// Cancels the token when the work has ended, however it did: nobody leads without controllers.
+async fn end_with(token: CancellationToken, work: impl Future<Output = ()>) {
+    let _ended = token.drop_guard();
+    work.await;
 }
 
 /// Renews the lease until `stop`, or until it may no longer be acted on. Returns it where it is
@@ -108,5 +114,19 @@ async fn hold(store: &Store, mut lease: Lease, ttl: Duration, stop: &Cancellatio
             tracing::warn!("the lease could not be renewed in time: stopping the controllers");
             return Some(lease);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::panic)]
+    async fn work_that_panics_ends_the_term() {
+        let token = CancellationToken::new();
+        let running = tokio::spawn(end_with(token.clone(), async { panic!("a bug") }));
+        token.cancelled().await;
+        assert!(running.await.is_err());
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Context {
     pub resolver: Resolver,
     pub events: Events,
     pub metrics: Metrics,
-    pub notes: Mutex<HashMap<String, Notes>>,
+    pub notes: Arc<Mutex<HashMap<String, Notes>>>,
 }
 
 /// What is known of a Deployment besides its object and the Swarm, by uid.
@@ -60,7 +60,7 @@ pub(crate) struct Notes {
 pub(crate) struct Scope<K> {
     pub kind: &'static str,
     pub context: Arc<Context>,
-    pub memory: Memory<K>,
+    pub memory: Arc<Memory<K>>,
 }
 
 impl Context {

@@ -45,7 +45,11 @@ impl Error {
         match self {
             Self::Api { source, .. } | Self::Finalizer(source) => match source {
                 kube::Error::Api(status) if status.is_conflict() => Class::Conflict,
-                kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => Class::Bug,
+                kube::Error::Api(status)
+                    if (400..500).contains(&status.code) && status.code != 429 =>
+                {
+                    Class::Bug
+                }
                 kube::Error::Api(_) => Class::Transient,
                 _ => Class::Unavailable,
             },
@@ -53,7 +57,10 @@ impl Error {
             // removed: the world is not as it was planned on.
             Self::Swarm { source, .. }
                 if source.is_conflict()
-                    || matches!(source.kind, swarm::ErrorKind::NameTaken(_) | swarm::ErrorKind::NotFound(_)) =>
+                    || matches!(
+                        source.kind,
+                        swarm::ErrorKind::NameTaken(_) | swarm::ErrorKind::NotFound(_)
+                    ) =>
             {
                 Class::Conflict
             }
@@ -72,9 +79,13 @@ pub(crate) struct Spoken<'a>(pub &'a kube::Error);
 impl Spoken<'_> {
     /// Was it refused because the namespace is being deleted?
     pub fn in_terminating_namespace(&self) -> bool {
-        let kube::Error::Api(status) = self.0 else { return false };
+        let kube::Error::Api(status) = self.0 else {
+            return false;
+        };
         let causes = status.details.iter().flat_map(|details| &details.causes);
-        causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+        causes
+            .into_iter()
+            .any(|cause| cause.reason == "NamespaceTerminating")
     }
 }
 

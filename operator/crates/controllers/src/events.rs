@@ -39,7 +39,10 @@ pub(crate) struct Events {
 impl Events {
     /// Writes through this client.
     pub fn new(client: Client) -> Self {
-        Self { client, counts: Mutex::default() }
+        Self {
+            client,
+            counts: Mutex::default(),
+        }
     }
 
     /// Says all of it, in order.
@@ -52,7 +55,9 @@ impl Events {
     /// Says it, or counts one more of it.
     async fn publish(&self, about: &ObjectReference, said: &PlannedEvent) {
         let name = name_of(about, said);
-        let Err(error) = self.write(&name, about, said).await else { return };
+        let Err(error) = self.write(&name, about, said).await else {
+            return;
+        };
         let error = Spoken(&error);
         if error.in_terminating_namespace() {
             // Whoever deletes a namespace does not wait for news from it.
@@ -62,12 +67,20 @@ impl Events {
         }
     }
 
-    async fn write(&self, name: &str, about: &ObjectReference, said: &PlannedEvent) -> kube::Result<()> {
+    async fn write(
+        &self,
+        name: &str,
+        about: &ObjectReference,
+        said: &PlannedEvent,
+    ) -> kube::Result<()> {
         let namespace = about.namespace.as_deref().unwrap_or(CLUSTER_NAMESPACE);
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let known = self.counts.lock().get(name).copied();
         if known.is_none() {
-            match api.create(&PostParams::default(), &event(name, namespace, about, said)).await {
+            match api
+                .create(&PostParams::default(), &event(name, namespace, about, said))
+                .await
+            {
                 Ok(_) => {
                     self.remember(name, 1);
                     return Ok(());
@@ -81,7 +94,10 @@ impl Events {
             None => api.get(name).await?.count.unwrap_or(1),
         };
         let more = json!({"count": count + 1, "lastTimestamp": Time(Timestamp::now())});
-        match api.patch(name, &PatchParams::default(), &Patch::Merge(more)).await {
+        match api
+            .patch(name, &PatchParams::default(), &Patch::Merge(more))
+            .await
+        {
             Ok(_) => self.remember(name, count + 1),
             // It outlived its time to live: say it anew the next time.
             Err(kube::Error::Api(status)) if status.is_not_found() => {
@@ -103,13 +119,28 @@ impl Events {
 
 fn name_of(about: &ObjectReference, said: &PlannedEvent) -> String {
     let mut hash = Sha256::new();
-    for part in [about.uid.as_deref().unwrap_or_default(), &said.reason, &said.message] {
+    for part in [
+        about.uid.as_deref().unwrap_or_default(),
+        &said.reason,
+        &said.message,
+    ] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     // Names are at most 253 characters, of which the hash takes 17.
-    let object: String = about.name.as_deref().unwrap_or_default().chars().take(230).collect();
+    let object: String = about
+        .name
+        .as_deref()
+        .unwrap_or_default()
+        .chars()
+        .take(230)
+        .collect();
     format!("{object}.{hash}")
 }
 
@@ -132,7 +163,10 @@ fn event(name: &str, namespace: &str, about: &ObjectReference, said: &PlannedEve
         action: Some(said.reason.clone()),
         reporting_component: Some(COMPONENT.to_owned()),
         reporting_instance: Some(COMPONENT.to_owned()),
-        source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: None }),
+        source: Some(EventSource {
+            component: Some(COMPONENT.to_owned()),
+            host: None,
+        }),
         ..Event::default()
     }
 }

@@ -19,7 +19,11 @@ pub(crate) async fn ensure<K>(api: &Api<K>, object: &K) -> Result<(), Error>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    if object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+    if object
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
         return Ok(());
     }
     let mut finalizers = object.finalizers().to_vec();
@@ -32,8 +36,12 @@ pub(crate) async fn release<K>(api: &Api<K>, object: &K) -> Result<(), Error>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    let left: Vec<String> =
-        object.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
+    let left: Vec<String> = object
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != FINALIZER)
+        .cloned()
+        .collect();
     if left.len() == object.finalizers().len() {
         return Ok(());
     }
@@ -46,8 +54,14 @@ where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": object.resource_version()}});
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match api.patch(&object.name_any(), &params, &Patch::Merge(patch)).await {
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    match api
+        .patch(&object.name_any(), &params, &Patch::Merge(patch))
+        .await
+    {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(error) => Err(Error::Finalizer(error)),

@@ -21,13 +21,19 @@ struct Entry<K> {
 
 impl<K> Default for Entry<K> {
     fn default() -> Self {
-        Self { failures: 0, acted: 0, written: None }
+        Self {
+            failures: 0,
+            acted: 0,
+            written: None,
+        }
     }
 }
 
 impl<K> Default for Memory<K> {
     fn default() -> Self {
-        Self { entries: Mutex::default() }
+        Self {
+            entries: Mutex::default(),
+        }
     }
 }
 
@@ -87,5 +93,8 @@ impl<K: ResourceExt + Clone + Debug> Memory<K> {
 /// The revision as a number. Kubernetes calls it opaque; ours is a number, and anything else
 /// counts as oldest, which only costs a write that changes nothing.
 fn revision<K: ResourceExt>(object: &K) -> u64 {
-    object.resource_version().and_then(|text| text.parse().ok()).unwrap_or(0)
+    object
+        .resource_version()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }

@@ -35,7 +35,9 @@ impl Default for Metrics {
         Self {
             reconciles: Family::default(),
             // From a comparison that finds nothing (50 µs) to one that waits for a slow Engine.
-            seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_05, 4.0, 10))),
+            seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.000_05, 4.0, 10))
+            }),
             status_writes: Family::default(),
             projected_rows: Counter::default(),
             orphans: Gauge::default(),
@@ -47,10 +49,26 @@ impl Metrics {
     /// Registers the counters.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("controllers");
-        registry.register("reconciles", "Reconciles by kind and outcome", self.reconciles.clone());
-        registry.register("reconcile_seconds", "Duration of reconciles", self.seconds.clone());
-        registry.register("status_writes", "Status patches sent", self.status_writes.clone());
-        registry.register("projected_rows", "Rows upserted or deleted in projections", self.projected_rows.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles by kind and outcome",
+            self.reconciles.clone(),
+        );
+        registry.register(
+            "reconcile_seconds",
+            "Duration of reconciles",
+            self.seconds.clone(),
+        );
+        registry.register(
+            "status_writes",
+            "Status patches sent",
+            self.status_writes.clone(),
+        );
+        registry.register(
+            "projected_rows",
+            "Rows upserted or deleted in projections",
+            self.projected_rows.clone(),
+        );
         registry.register(
             "orphaned_services",
             "Services with our labels whose Deployment does not exist",

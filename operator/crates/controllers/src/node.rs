@@ -30,7 +30,10 @@ pub(crate) async fn reconcile(object: Arc<Node>, scope: Arc<Scope<Node>>) -> Res
     let uid = object.uid().ok_or(Error::Incomplete("uid"))?;
     let object = scope.memory.newest(&object).map_or(object, Arc::new);
     let observation = context.observation();
-    if observation.snapshot().is_some_and(|snapshot| snapshot.as_of < scope.memory.last_act(&uid)) {
+    if observation
+        .snapshot()
+        .is_some_and(|snapshot| snapshot.as_of < scope.memory.last_act(&uid))
+    {
         return Ok(Action::requeue(STALE));
     }
     let (observed, bindings) = bound(context, &observation);
@@ -39,7 +42,6 @@ pub(crate) async fn reconcile(object: Arc<Node>, scope: Arc<Scope<Node>>) -> Res
         act(&object, &deletion.steps, &deletion.events, &scope).await?;
         if deletion.done {
             finalizer::release(&api, &*object).await?;
-            scope.memory.forget(&uid);
             return Ok(Action::await_change());
         }
         let status = plan::node::status(&object, &bindings, observed, context.now());
@@ -64,19 +66,31 @@ fn bound<'a>(context: &Context, observation: &'a Observation) -> (Observed<'a>, 
     }
 }
 
-async fn act(object: &Node, steps: &[Step], events: &[PlannedEvent], scope: &Scope<Node>) -> Result<(), Error> {
+async fn act(
+    object: &Node,
+    steps: &[Step],
+    events: &[PlannedEvent],
+    scope: &Scope<Node>,
+) -> Result<(), Error> {
     let uid = object.uid().unwrap_or_default();
     for step in steps {
         match scope.context.swarm.act(step).await {
             Ok(acted) => scope.memory.acted(&uid, acted.stamp),
             Err(source) => {
                 scope.memory.acted(&uid, scope.context.swarm.refresh());
-                return Err(Error::Swarm { doing: describe(step), source });
+                return Err(Error::Swarm {
+                    doing: describe(step),
+                    source,
+                });
             }
         }
         tracing::info!(node = object.name_any(), "{}", describe(step));
     }
-    scope.context.events.publish_all(&object.object_ref(&()), events).await;
+    scope
+        .context
+        .events
+        .publish_all(&object.object_ref(&()), events)
+        .await;
     Ok(())
 }
 
@@ -109,7 +123,10 @@ pub(crate) async fn discover(context: Arc<Context>) {
 /// Creates the objects; whether all of them exist now.
 async fn create(context: &Context, objects: Vec<Node>) -> bool {
     let api: Api<Node> = Api::all(context.client.clone());
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
     let mut complete = true;
     for object in objects {
         let node = object.name_any();

@@ -59,13 +59,29 @@ async fn write_all(
     tables: &mut Tables,
 ) -> Result<(), SinkError> {
     let resolution = context.resolver.resolution();
-    write(context, sink, Table::Routing, route::rows(&resolution), tables).await?;
+    write(
+        context,
+        sink,
+        Table::Routing,
+        route::rows(&resolution),
+        tables,
+    )
+    .await?;
     // What is not known is not written: the rows stay as they were last seen (case F74).
-    let Observation::Known(snapshot) = observation else { return Ok(()) };
+    let Observation::Known(snapshot) = observation else {
+        return Ok(());
+    };
     let deployments = context.deployments.state();
     let tasks = locations::task_rows(snapshot, deployments.iter().map(Arc::as_ref), &resolution);
     write(context, sink, Table::Locations, tasks, tables).await?;
-    write(context, sink, Table::Nodes, locations::node_rows(snapshot), tables).await
+    write(
+        context,
+        sink,
+        Table::Nodes,
+        locations::node_rows(snapshot),
+        tables,
+    )
+    .await
 }
 
 async fn write(
@@ -79,9 +95,19 @@ async fn write(
         Some(have) => have,
         None => sink.load(table).await?,
     };
-    let wanted: BTreeMap<String, String> = rows.iter().map(|row| (row.key.clone(), row.hash.clone())).collect();
-    let upserts: Vec<Row> = rows.into_iter().filter(|row| have.get(&row.key) != Some(&row.hash)).collect();
-    let deletes: BTreeSet<String> = have.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+    let wanted: BTreeMap<String, String> = rows
+        .iter()
+        .map(|row| (row.key.clone(), row.hash.clone()))
+        .collect();
+    let upserts: Vec<Row> = rows
+        .into_iter()
+        .filter(|row| have.get(&row.key) != Some(&row.hash))
+        .collect();
+    let deletes: BTreeSet<String> = have
+        .keys()
+        .filter(|key| !wanted.contains_key(*key))
+        .cloned()
+        .collect();
     let count = upserts.len() + deletes.len();
     if count > 0 {
         sink.write(table, upserts, deletes).await?;

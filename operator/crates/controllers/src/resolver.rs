@@ -18,7 +18,10 @@ pub(crate) struct Changes {
 
 impl Default for Changes {
     fn default() -> Self {
-        Self { count: AtomicU64::new(1), told: watch::channel(0).0 }
+        Self {
+            count: AtomicU64::new(1),
+            told: watch::channel(0).0,
+        }
     }
 }
 
@@ -44,8 +47,17 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    pub fn new(routes: Store<Route>, deployments: Store<Deployment>, changes: Arc<Changes>) -> Self {
-        Self { routes, deployments, changes, resolved: Mutex::default() }
+    pub fn new(
+        routes: Store<Route>,
+        deployments: Store<Deployment>,
+        changes: Arc<Changes>,
+    ) -> Self {
+        Self {
+            routes,
+            deployments,
+            changes,
+            resolved: Mutex::default(),
+        }
     }
 
     /// Wakes on every change.
@@ -61,8 +73,10 @@ impl Resolver {
         if resolved.0 != change {
             let routes = self.routes.state();
             let deployments = self.deployments.state();
-            let resolution =
-                resolve(routes.iter().map(Arc::as_ref), deployments.iter().map(Arc::as_ref));
+            let resolution = resolve(
+                routes.iter().map(Arc::as_ref),
+                deployments.iter().map(Arc::as_ref),
+            );
             *resolved = (change, Arc::new(resolution));
         }
         resolved.1.clone()

@@ -15,7 +15,10 @@ use crate::error::Error;
 use crate::status::patch_status;
 
 /// Reports what became of one Route.
-pub(crate) async fn reconcile(object: Arc<Route>, scope: Arc<Scope<Route>>) -> Result<Action, Error> {
+pub(crate) async fn reconcile(
+    object: Arc<Route>,
+    scope: Arc<Scope<Route>>,
+) -> Result<Action, Error> {
     let context = &scope.context;
     let namespace = object.namespace().ok_or(Error::Incomplete("namespace"))?;
     let api: Api<Route> = Api::namespaced(context.client.clone(), &namespace);
@@ -37,8 +40,18 @@ pub(crate) async fn reconcile(object: Arc<Route>, scope: Arc<Scope<Route>>) -> R
         now: context.now(),
     });
     let events = news(object.status.as_ref(), &report.status);
-    context.events.publish_all(&object.object_ref(&()), &events).await;
-    patch_status(&api, &object, object.status.as_ref(), &report.status, &scope).await?;
+    context
+        .events
+        .publish_all(&object.object_ref(&()), &events)
+        .await;
+    patch_status(
+        &api,
+        &object,
+        object.status.as_ref(),
+        &report.status,
+        &scope,
+    )
+    .await?;
     Ok(look_again(&*object, report.recheck))
 }
 
@@ -46,14 +59,18 @@ pub(crate) async fn reconcile(object: Arc<Route>, scope: Arc<Scope<Route>>) -> R
 fn news(before: Option<&RouteStatus>, after: &RouteStatus) -> Vec<PlannedEvent> {
     let said_before = |kind: &str, message: &str| {
         before.is_some_and(|status| {
-            status.conditions.iter().any(|was| was.type_ == kind && was.status == state::FALSE && was.message == message)
+            status.conditions.iter().any(|was| {
+                was.type_ == kind && was.status == state::FALSE && was.message == message
+            })
         })
     };
     after
         .conditions
         .iter()
         .filter(|condition| [ACCEPTED, RESOLVED_REFS].contains(&condition.type_.as_str()))
-        .filter(|condition| condition.status == state::FALSE && !said_before(&condition.type_, &condition.message))
+        .filter(|condition| {
+            condition.status == state::FALSE && !said_before(&condition.type_, &condition.message)
+        })
         .map(|condition| PlannedEvent {
             warning: true,
             reason: condition.reason.clone(),

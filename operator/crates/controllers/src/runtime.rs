@@ -1,5 +1,6 @@
 //! Starting the controllers, and what their runs have in common.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
+use parking_lot::Mutex;
 use plan::retry::{Class, Retry, retry};
 use serde::de::DeserializeOwned;
 use swarm::Swarm;
@@ -18,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::{Context, Scope, Settings};
+use crate::context::{Context, Notes, Scope, Settings};
 use crate::error::Error;
 use crate::events::Events;
 use crate::memory::Memory;
@@ -33,6 +35,9 @@ use crate::{deployment, node, route, triggers};
 /// A reconcile that takes longer is logged: it holds one of a few places.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// How long the first look at the Swarm is waited for.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+
 /// Runs the controllers until `cancel` is cancelled; running reconciles are finished.
 pub async fn run(
     client: Client,
@@ -42,14 +47,36 @@ pub async fn run(
     metrics: Metrics,
     cancel: CancellationToken,
 ) {
+    // A process that has just started knows nothing yet: that is no news to write into every status.
+    let mut observations = swarm.observations();
+    let known = observations.wait_for(|observation| observation.snapshot().is_some());
+    let first_look = cancel
+        .run_until_cancelled(tokio::time::timeout(FIRST_LOOK, known))
+        .await;
+    drop(first_look);
     let changes = Arc::<Changes>::default();
-    let (deployments, deployment_changes) = objects::<Deployment>(&client, changes.clone());
-    let (routes, route_changes) = objects::<Route>(&client, changes.clone());
-    let (nodes, node_changes) = objects::<Node>(&client, Arc::default());
+    let (of_deployments, of_routes, of_nodes) = (
+        Arc::<Memory<Deployment>>::default(),
+        Arc::<Memory<Route>>::default(),
+        Arc::<Memory<Node>>::default(),
+    );
+    let notes = Arc::<Mutex<HashMap<String, Notes>>>::default();
+    let (memory, kept) = (of_deployments.clone(), notes.clone());
+    let (deployments, deployment_changes) =
+        objects::<Deployment>(&client, changes.clone(), move |uid| {
+            memory.forget(uid);
+            kept.lock().remove(uid);
+        });
+    let memory = of_routes.clone();
+    let (routes, route_changes) =
+        objects::<Route>(&client, changes.clone(), move |uid| memory.forget(uid));
+    let memory = of_nodes.clone();
+    let (nodes, node_changes) =
+        objects::<Node>(&client, Arc::default(), move |uid| memory.forget(uid));
     let context = Arc::new(Context {
         events: Events::new(client.clone()),
         resolver: Resolver::new(routes.store.clone(), deployments.store.clone(), changes),
-        notes: parking_lot::Mutex::default(),
+        notes,
         client: client.clone(),
         swarm,
         settings,
@@ -61,31 +88,68 @@ pub async fn run(
     let (to_deployments, for_deployments) = Trigger::new();
     let (to_routes, for_routes) = Trigger::new();
     let (to_nodes, for_nodes) = Trigger::new();
-    let triggers = Triggers { deployments: to_deployments, routes: to_routes, nodes: to_nodes };
+    let triggers = Triggers {
+        deployments: to_deployments,
+        routes: to_routes,
+        nodes: to_nodes,
+    };
 
     let mut tasks = JoinSet::new();
-    let drive = |kind| Drive { kind, context: context.clone(), cancel: cancel.clone() };
+    let drive = |kind| Drive {
+        kind,
+        context: context.clone(),
+        cancel: cancel.clone(),
+    };
     tasks.spawn(drive("Deployment").run(
         deployment_changes,
+        of_deployments,
         context.deployments.store.clone(),
         for_deployments,
         deployment::reconcile,
     ));
-    tasks.spawn(drive("Route").run(route_changes, context.routes.store.clone(), for_routes, route::reconcile));
-    tasks.spawn(drive("Node").run(node_changes, context.nodes.store.clone(), for_nodes, node::reconcile));
-    let background = [
-        tokio::spawn(triggers::on_snapshots(context.clone(), triggers.clone())),
-        tokio::spawn(triggers::on_resolutions(context.clone(), triggers.clone())),
-        tokio::spawn(triggers::on_references(context.clone(), triggers.clone(), metadata::<Secret>(&client), true)),
-        tokio::spawn(triggers::on_references(context.clone(), triggers, metadata::<ConfigMap>(&client), false)),
-        tokio::spawn(node::discover(context.clone())),
-        tokio::spawn(projections::project(context.clone(), sink)),
-    ];
+    tasks.spawn(drive("Route").run(
+        route_changes,
+        of_routes,
+        context.routes.store.clone(),
+        for_routes,
+        route::reconcile,
+    ));
+    tasks.spawn(drive("Node").run(
+        node_changes,
+        of_nodes,
+        context.nodes.store.clone(),
+        for_nodes,
+        node::reconcile,
+    ));
+    let mut background = JoinSet::new();
+    background.spawn(triggers::on_snapshots(context.clone(), triggers.clone()));
+    background.spawn(triggers::on_resolutions(context.clone(), triggers.clone()));
+    background.spawn(triggers::on_references(
+        context.clone(),
+        triggers.clone(),
+        metadata::<Secret>(&client),
+        true,
+    ));
+    background.spawn(triggers::on_references(
+        context.clone(),
+        triggers,
+        metadata::<ConfigMap>(&client),
+        false,
+    ));
+    background.spawn(node::discover(context.clone()));
+    background.spawn(projections::project(context.clone(), sink));
     tracing::info!("controllers started");
-    tasks.join_all().await;
-    for task in background {
-        task.abort();
+    // They end together: a loop that died alone would leave the others working on half of the truth.
+    let ended = tokio::select! {
+        ended = tasks.join_next() => ended,
+        ended = background.join_next() => ended,
+    };
+    if let Some(Err(error)) = ended {
+        tracing::error!("a loop of the controllers ended abnormally: {error}");
     }
+    cancel.cancel();
+    while tasks.join_next().await.is_some() {}
+    background.shutdown().await;
     tracing::info!("controllers stopped");
 }
 
@@ -100,6 +164,7 @@ impl Drive {
     async fn run<K, F>(
         self,
         changes: impl Stream<Item = Watched<K>> + Send + 'static,
+        memory: Arc<Memory<K>>,
         store: Store<K>,
         triggers: UnboundedReceiver<ObjectRef<K>>,
         reconcile: fn(Arc<K>, Arc<Scope<K>>) -> F,
@@ -107,16 +172,29 @@ impl Drive {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
         F: Future<Output = Result<Action, Error>> + Send + 'static,
     {
-        let scope = Arc::new(Scope { kind: self.kind, context: self.context.clone(), memory: Memory::default() });
+        let scope = Arc::new(Scope {
+            kind: self.kind,
+            context: self.context.clone(),
+            memory,
+        });
         let config = controller::Config::default().concurrency(self.context.settings.concurrency);
         Controller::for_stream(changes, store)
             .with_config(config)
             .reconcile_on(UnboundedReceiverStream::new(triggers))
             .graceful_shutdown_on(self.cancel.cancelled_owned())
-            .run(move |object, scope| measured(reconcile(object.clone(), scope.clone()), object, scope), failed, scope)
+            .run(
+                move |object, scope| {
+                    measured(reconcile(object.clone(), scope.clone()), object, scope)
+                },
+                failed,
+                scope,
+            )
             .for_each(|outcome| {
                 // Failed reconciles are logged where they are handled; this is the queue itself.
-                if let Err(error @ (controller::Error::QueueError(_) | controller::Error::RunnerError(_))) = outcome {
+                if let Err(
+                    error @ (controller::Error::QueueError(_) | controller::Error::RunnerError(_)),
+                ) = outcome
+                {
                     tracing::warn!("watch: {error}");
                 }
                 std::future::ready(())
@@ -139,8 +217,17 @@ where
     let took = began.elapsed();
     let metrics = &scope.context.metrics;
     let word = if outcome.is_ok() { "ok" } else { "error" };
-    metrics.reconciles.get_or_create(&Reconcile { kind: scope.kind, outcome: word }).inc();
-    metrics.seconds.get_or_create(&Kind { kind: scope.kind }).observe(took.as_secs_f64());
+    metrics
+        .reconciles
+        .get_or_create(&Reconcile {
+            kind: scope.kind,
+            outcome: word,
+        })
+        .inc();
+    metrics
+        .seconds
+        .get_or_create(&Kind { kind: scope.kind })
+        .observe(took.as_secs_f64());
     if took > SLOW {
         tracing::warn!(kind = scope.kind, object = %path(&*object), seconds = took.as_secs(), "a reconcile took long");
     }
@@ -160,11 +247,18 @@ where
     let class = error.class();
     let object = path(&*object);
     match class {
-        Class::Conflict => tracing::debug!(kind = scope.kind, %object, attempts, "plan dropped: {error}"),
-        Class::Bug => tracing::error!(kind = scope.kind, %object, attempts, "reconcile failed: {error}"),
+        Class::Conflict => {
+            tracing::debug!(kind = scope.kind, %object, attempts, "plan dropped: {error}")
+        }
+        Class::Bug => {
+            tracing::error!(kind = scope.kind, %object, attempts, "reconcile failed: {error}")
+        }
         _ => tracing::warn!(kind = scope.kind, %object, attempts, "reconcile failed: {error}"),
     }
-    let seed = u64::from(attempts) ^ uid.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte));
+    let seed = u64::from(attempts)
+        ^ uid
+            .bytes()
+            .fold(0, |hash: u64, byte| hash.rotate_left(5) ^ u64::from(byte));
     match retry(class, attempts, seed) {
         Retry::OnChange => Action::await_change(),
         Retry::Now => Action::requeue(Duration::ZERO),

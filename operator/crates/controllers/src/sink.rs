@@ -14,7 +14,12 @@ pub trait ProjectionSink: Send + Sync + 'static {
     /// differences are written.
     async fn load(&self, table: Table) -> Result<BTreeMap<String, String>, SinkError>;
     /// Upserts and deletes in one transaction.
-    async fn write(&self, table: Table, upserts: Vec<Row>, deletes: BTreeSet<String>) -> Result<(), SinkError>;
+    async fn write(
+        &self,
+        table: Table,
+        upserts: Vec<Row>,
+        deletes: BTreeSet<String>,
+    ) -> Result<(), SinkError>;
 }
 
 /// The projection tables.

@@ -33,9 +33,19 @@ where
     let difference = value(have)
         .and_then(|have| Ok(merge_difference(&have, &value(Some(wanted))?)))
         .map_err(Error::api("render the status"))?;
-    let Some(difference) = difference else { return Ok(()) };
-    scope.context.metrics.status_writes.get_or_create(&Kind { kind: scope.kind }).inc();
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let Some(difference) = difference else {
+        return Ok(());
+    };
+    scope
+        .context
+        .metrics
+        .status_writes
+        .get_or_create(&Kind { kind: scope.kind })
+        .inc();
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     let patch = Patch::Merge(json!({"status": difference}));
     match api.patch_status(&object.name_any(), &params, &patch).await {
         Ok(written) => {

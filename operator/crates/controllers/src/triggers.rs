@@ -68,7 +68,8 @@ pub(crate) async fn on_snapshots(context: Arc<Context>, triggers: Triggers) {
             Observation::Unknown { .. } => vec![],
         };
         // From known to unknown or back is news for everything.
-        if known.replace(observation.snapshot().is_some()) != Some(observation.snapshot().is_some()) {
+        if known.replace(observation.snapshot().is_some()) != Some(observation.snapshot().is_some())
+        {
             everything(&context, &triggers);
         } else {
             for id in deployments {
@@ -98,11 +99,27 @@ fn everything(context: &Context, triggers: &Triggers) {
 
 /// A Deployment, and the Routes whose labels are on its service.
 fn trigger_deployment(context: &Context, triggers: &Triggers, id: &str) {
-    let Some((namespace, name)) = id.split_once('/') else { return };
-    triggers.deployments.fire(ObjectRef::new(name).within(namespace));
-    let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-    for route in context.resolver.resolution().by_deployment.get(&key).into_iter().flatten() {
-        triggers.routes.fire(ObjectRef::new(&route.name).within(namespace));
+    let Some((namespace, name)) = id.split_once('/') else {
+        return;
+    };
+    triggers
+        .deployments
+        .fire(ObjectRef::new(name).within(namespace));
+    let key = ObjectKey {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    };
+    for route in context
+        .resolver
+        .resolution()
+        .by_deployment
+        .get(&key)
+        .into_iter()
+        .flatten()
+    {
+        triggers
+            .routes
+            .fire(ObjectRef::new(&route.name).within(namespace));
     }
 }
 
@@ -114,10 +131,14 @@ pub(crate) async fn on_resolutions(context: Arc<Context>, triggers: Triggers) {
     loop {
         let now = context.resolver.resolution();
         for key in different(&last.by_deployment, &now.by_deployment) {
-            triggers.deployments.fire(ObjectRef::new(&key.name).within(&key.namespace));
+            triggers
+                .deployments
+                .fire(ObjectRef::new(&key.name).within(&key.namespace));
         }
         for key in different(&last.routes, &now.routes) {
-            triggers.routes.fire(ObjectRef::new(&key.name).within(&key.namespace));
+            triggers
+                .routes
+                .fire(ObjectRef::new(&key.name).within(&key.namespace));
         }
         last = now;
         if changes.changed().await.is_err() {
@@ -131,7 +152,10 @@ fn different<'a, K: Ord, V: PartialEq>(
     before: &'a BTreeMap<K, V>,
     after: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = &'a K> {
-    let changed = after.iter().filter(|(key, value)| before.get(key) != Some(value)).map(|(key, _)| key);
+    let changed = after
+        .iter()
+        .filter(|(key, value)| before.get(key) != Some(value))
+        .map(|(key, _)| key);
     changed.chain(before.keys().filter(|key| !after.contains_key(*key)))
 }
 
@@ -147,7 +171,12 @@ pub(crate) async fn on_references(
         let refers = |deployment: &Deployment| {
             let (of_secrets, of_config_maps) = plan::deployment::referenced(&deployment.spec);
             deployment.metadata.namespace.as_deref() == Some(&namespace)
-                && if secrets { &of_secrets } else { &of_config_maps }.contains(&name)
+                && if secrets {
+                    &of_secrets
+                } else {
+                    &of_config_maps
+                }
+                .contains(&name)
         };
         for deployment in context.deployments.state_filter(refers) {
             triggers.deployments.fire(ObjectRef::from_obj(&*deployment));
@@ -162,16 +191,26 @@ fn report_orphans(context: &Context, snapshot: &Snapshot) {
         .services
         .iter()
         .filter(|service| {
-            let id = service.spec.labels.get(labels::DEPLOYMENT_ID).and_then(|id| id.split_once('/'));
+            let id = service
+                .spec
+                .labels
+                .get(labels::DEPLOYMENT_ID)
+                .and_then(|id| id.split_once('/'));
             id.is_none_or(|(namespace, name)| {
-                context.deployments.get(&ObjectRef::new(name).within(namespace)).is_none()
+                context
+                    .deployments
+                    .get(&ObjectRef::new(name).within(namespace))
+                    .is_none()
             })
         })
         .map(|service| service.spec.name.as_str())
         .collect();
     let count = i64::try_from(orphans.len()).unwrap_or(i64::MAX);
     if context.metrics.orphans.set(count) < count {
-        tracing::warn!(services = orphans.join(", "), "services with our labels have no Deployment; they are left alone");
+        tracing::warn!(
+            services = orphans.join(", "),
+            "services with our labels have no Deployment; they are left alone"
+        );
     }
 }
 
@@ -191,22 +230,32 @@ impl SnapshotChanges {
             .filter(|(id, digest)| self.digests.get(*id) != Some(digest))
             .map(|(id, _)| id.clone())
             .collect();
-        changed.extend(self.digests.keys().filter(|id| !digests.contains_key(*id)).cloned());
+        changed.extend(
+            self.digests
+                .keys()
+                .filter(|id| !digests.contains_key(*id))
+                .cloned(),
+        );
         self.digests = digests;
         changed
     }
 }
 
 fn digest(snapshot: &Snapshot) -> HashMap<String, u64> {
-    let nodes: HashMap<&str, &str> =
-        snapshot.nodes.iter().map(|node| (node.id.as_str(), node.state.as_str())).collect();
+    let nodes: HashMap<&str, &str> = snapshot
+        .nodes
+        .iter()
+        .map(|node| (node.id.as_str(), node.state.as_str()))
+        .collect();
     let mut tasks: HashMap<&str, Vec<&Task>> = HashMap::new();
     for task in &snapshot.tasks {
         tasks.entry(&task.service_id).or_default().push(task);
     }
     let mut digests: HashMap<String, u64> = HashMap::new();
     for service in &snapshot.services {
-        let Some(id) = service.spec.labels.get(labels::DEPLOYMENT_ID) else { continue };
+        let Some(id) = service.spec.labels.get(labels::DEPLOYMENT_ID) else {
+            continue;
+        };
         let mut hasher = DefaultHasher::new();
         (&service.id, service.version, &service.unmodelled).hash(&mut hasher);
         if let Some(update) = &service.update {
@@ -214,7 +263,12 @@ fn digest(snapshot: &Snapshot) -> HashMap<String, u64> {
         }
         for task in tasks.get(service.id.as_str()).into_iter().flatten() {
             (&task.id, task.state as u8, task.desired_state as u8).hash(&mut hasher);
-            (&task.error, task.exit_code, nodes.get(task.node_id.as_str())).hash(&mut hasher);
+            (
+                &task.error,
+                task.exit_code,
+                nodes.get(task.node_id.as_str()),
+            )
+                .hash(&mut hasher);
         }
         // Two services of one Deployment (a leftover) both count.
         let digest = digests.entry(id.clone()).or_default();
@@ -230,8 +284,15 @@ mod tests {
     use super::*;
 
     fn snapshot() -> Snapshot {
-        let mut service = Service { id: "s1".into(), version: 1, ..Service::default() };
-        service.spec.labels.insert(labels::DEPLOYMENT_ID.into(), "shop/web".into());
+        let mut service = Service {
+            id: "s1".into(),
+            version: 1,
+            ..Service::default()
+        };
+        service
+            .spec
+            .labels
+            .insert(labels::DEPLOYMENT_ID.into(), "shop/web".into());
         let task = Task {
             id: "t1".into(),
             service_id: "s1".into(),
@@ -239,8 +300,17 @@ mod tests {
             state: TaskState::Running,
             ..Task::default()
         };
-        let node = Node { id: "n1".into(), state: "ready".into(), ..Node::default() };
-        Snapshot { services: vec![service], tasks: vec![task], nodes: vec![node], ..Snapshot::default() }
+        let node = Node {
+            id: "n1".into(),
+            state: "ready".into(),
+            ..Node::default()
+        };
+        Snapshot {
+            services: vec![service],
+            tasks: vec![task],
+            nodes: vec![node],
+            ..Snapshot::default()
+        }
     }
 
     #[test]
@@ -255,9 +325,17 @@ mod tests {
 
         let mut down = failed.clone();
         down.nodes[0].state = "down".into();
-        assert_eq!(changes.update(&down), ["shop/web"], "case F53: a node that is lost concerns its tasks");
+        assert_eq!(
+            changes.update(&down),
+            ["shop/web"],
+            "case F53: a node that is lost concerns its tasks"
+        );
 
-        assert_eq!(changes.update(&Snapshot::default()), ["shop/web"], "case F40: a service that is gone");
+        assert_eq!(
+            changes.update(&Snapshot::default()),
+            ["shop/web"],
+            "case F40: a service that is gone"
+        );
         assert!(changes.update(&Snapshot::default()).is_empty());
     }
 }

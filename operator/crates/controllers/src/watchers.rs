@@ -44,10 +44,12 @@ impl<K: Resource<DynamicType = ()> + 'static> std::ops::Deref for Kept<K> {
 
 /// Starts watching a kind of ours: its store, and the stream of changes that concern a
 /// controller, each after the store has it. Changes of status do not: a controller that woke on
-/// its own report would run once more for nothing (T13, T14).
+/// its own report would run once more for nothing (T13, T14). `forget` gets the uid of every
+/// object that is gone.
 pub(crate) fn objects<K>(
     client: &Client,
     changes: Arc<Changes>,
+    forget: impl Fn(&str) + Send + 'static,
 ) -> (Kept<K>, impl Stream<Item = Watched<K>> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -62,13 +64,19 @@ where
             if matches!(event, Ok(Event::InitDone)) {
                 complete.send_replace(true);
             }
-            let concerning = filter.concerning(event);
+            let concerning = filter.concerning(event, &forget);
             if concerning.iter().any(Result::is_ok) {
                 changes.touch();
             }
             futures::stream::iter(concerning)
         });
-    (Kept { store: reader, listed }, stream)
+    (
+        Kept {
+            store: reader,
+            listed,
+        },
+        stream,
+    )
 }
 
 /// Metadata of all objects of a kind, as they change or go.
@@ -76,11 +84,14 @@ pub(crate) fn metadata<K>(client: &Client) -> impl Stream<Item = (String, String
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    watch(Api::<PartialObjectMeta<K>>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .touched_objects()
-        .filter_map(|object| std::future::ready(object.ok()))
-        .map(|object| (object.namespace().unwrap_or_default(), object.name_any()))
+    watch(
+        Api::<PartialObjectMeta<K>>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .touched_objects()
+    .filter_map(|object| std::future::ready(object.ok()))
+    .map(|object| (object.namespace().unwrap_or_default(), object.name_any()))
 }
 
 /// Lets through what concerns a controller.
@@ -93,20 +104,29 @@ struct Filter<K> {
 
 impl<K> Default for Filter<K> {
     fn default() -> Self {
-        Self { seen: HashMap::new(), listed: Vec::new() }
+        Self {
+            seen: HashMap::new(),
+            listed: Vec::new(),
+        }
     }
 }
 
 impl<K: Resource<DynamicType = ()> + Clone> Filter<K> {
-    fn concerning(&mut self, event: Watched<Event<K>>) -> Vec<Watched<K>> {
+    fn concerning(&mut self, event: Watched<Event<K>>, forget: impl Fn(&str)) -> Vec<Watched<K>> {
         match event {
             Ok(Event::Apply(object)) => {
                 let digest = digest(&object);
                 let last = self.seen.insert(object.uid().unwrap_or_default(), digest);
-                if last == Some(digest) { vec![] } else { vec![Ok(object)] }
+                if last == Some(digest) {
+                    vec![]
+                } else {
+                    vec![Ok(object)]
+                }
             }
             Ok(Event::Delete(object)) => {
-                self.seen.remove(&object.uid().unwrap_or_default());
+                let uid = object.uid().unwrap_or_default();
+                self.seen.remove(&uid);
+                forget(&uid);
                 vec![Ok(object)]
             }
             Ok(Event::Init) => {
@@ -119,8 +139,15 @@ impl<K: Resource<DynamicType = ()> + Clone> Filter<K> {
             }
             Ok(Event::InitDone) => {
                 let listed = std::mem::take(&mut self.listed);
-                self.seen =
-                    listed.iter().map(|object| (object.uid().unwrap_or_default(), digest(object))).collect();
+                let seen = listed
+                    .iter()
+                    .map(|object| (object.uid().unwrap_or_default(), digest(object)))
+                    .collect();
+                let before = std::mem::replace(&mut self.seen, seen);
+                before
+                    .keys()
+                    .filter(|uid| !self.seen.contains_key(*uid))
+                    .for_each(|uid| forget(uid));
                 listed.into_iter().map(Ok).collect()
             }
             Err(error) => vec![Err(error)],
@@ -131,7 +158,13 @@ impl<K: Resource<DynamicType = ()> + Clone> Filter<K> {
 /// All of an object that a controller reads, status left out.
 fn digest<K: Resource>(object: &K) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (object.meta().generation, object.finalizers(), object.annotations(), object.labels()).hash(&mut hasher);
+    (
+        object.meta().generation,
+        object.finalizers(),
+        object.annotations(),
+        object.labels(),
+    )
+        .hash(&mut hasher);
     object.meta().deletion_timestamp.is_some().hash(&mut hasher);
     hasher.finish()
 }
@@ -144,14 +177,21 @@ mod tests {
     use super::*;
 
     fn object(generation: i64) -> Deployment {
-        let metadata = ObjectMeta { uid: Some("u".into()), generation: Some(generation), ..ObjectMeta::default() };
-        Deployment { metadata, ..Deployment::new("web", api_types::DeploymentSpec::default()) }
+        let metadata = ObjectMeta {
+            uid: Some("u".into()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        };
+        Deployment {
+            metadata,
+            ..Deployment::new("web", api_types::DeploymentSpec::default())
+        }
     }
 
     #[test]
     fn a_change_of_status_concerns_nobody_and_a_new_finalizer_does() {
         let mut filter = Filter::default();
-        let mut concerns = |event| !filter.concerning(Ok(event)).is_empty();
+        let mut concerns = |event| !filter.concerning(Ok(event), |_| ()).is_empty();
         assert!(concerns(Event::Apply(object(1))));
         assert!(!concerns(Event::Apply(object(1))));
         assert!(concerns(Event::Apply(object(2))));
@@ -159,9 +199,37 @@ mod tests {
         held.metadata.finalizers = Some(vec!["x".into()]);
         assert!(concerns(Event::Apply(held)));
         assert!(concerns(Event::Delete(object(2))));
-        assert!(concerns(Event::Apply(object(2))), "an object that is made again is new");
+        assert!(
+            concerns(Event::Apply(object(2))),
+            "an object that is made again is new"
+        );
         assert!(!concerns(Event::Init));
-        assert!(!concerns(Event::InitApply(object(2))), "the store does not have it yet");
+        assert!(
+            !concerns(Event::InitApply(object(2))),
+            "the store does not have it yet"
+        );
         assert!(concerns(Event::InitDone));
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_also_when_it_went_between_two_lists() {
+        let mut filter = Filter::default();
+        let forgotten = std::cell::RefCell::new(vec![]);
+        let mut see = |event| {
+            filter.concerning(Ok(event), |uid| forgotten.borrow_mut().push(uid.to_owned()));
+            forgotten.take()
+        };
+        for event in [
+            Event::Init,
+            Event::InitApply(object(1)),
+            Event::InitDone,
+            Event::Apply(object(2)),
+        ] {
+            assert!(see(event).is_empty());
+        }
+        assert_eq!(see(Event::Delete(object(2))), ["u"]);
+        assert!(see(Event::Apply(object(1))).is_empty());
+        assert!(see(Event::Init).is_empty());
+        assert_eq!(see(Event::InitDone), ["u"]);
     }
 }

@@ -74,6 +74,12 @@ pub fn violations(cluster: &ClusterConfig, snapshot: &Snapshot, steps: &[Step]) 
                     None => found.push(format!("service {id} is not ours")),
                 }
             }
+            // Made from a look at the one service, not from a snapshot; the Swarm client checks again.
+            Step::AdoptService { spec, .. } => check(
+                &mut found,
+                spec.labels.get(labels::CLUSTER_UID) == Some(&cluster.uid),
+                || format!("service {} lacks our cluster uid", spec.name),
+            ),
             Step::RemoveService { id, name } => {
                 check(&mut found, touched.insert(id), || {
                     format!("service {id} is touched twice")

@@ -6,6 +6,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 /// Longest delay of the back-off.
 const LONGEST: Duration = Duration::from_secs(300);
+/// Longest delay while something that everybody needs is gone: nothing tells that it is back.
+const LONGEST_UNAVAILABLE: Duration = Duration::from_secs(15);
 /// Share of a delay by which it is moved up or down, in percent.
 const JITTER_PERCENT: u64 = 20;
 
@@ -42,7 +44,10 @@ pub fn retry(class: Class, attempts: u32, seed: u64) -> Retry {
         Class::Invalid => Retry::OnChange,
         // The third conflict in a row is somebody else's loop: do not spin with it.
         Class::Conflict if attempts <= 2 => Retry::Now,
-        Class::Conflict | Class::Transient | Class::Unavailable | Class::Bug => {
+        Class::Unavailable => {
+            Retry::After(jittered(backoff(attempts).min(LONGEST_UNAVAILABLE), seed))
+        }
+        Class::Conflict | Class::Transient | Class::Bug => {
             Retry::After(jittered(backoff(attempts), seed))
         }
     }
@@ -69,7 +74,11 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_bound() {
-        for class in [Class::Transient, Class::Unavailable, Class::Bug] {
+        for (class, longest) in [
+            (Class::Transient, 300),
+            (Class::Unavailable, 15),
+            (Class::Bug, 300),
+        ] {
             for (attempts, seconds) in [
                 (1, 1),
                 (2, 2),
@@ -82,6 +91,7 @@ mod tests {
                 let Retry::After(delay) = retry(class, attempts, 7) else {
                     panic!("{class:?} must be retried")
                 };
+                let seconds = longest.min(seconds);
                 let (low, high) = (seconds * 800, seconds * 1200);
                 assert!(
                     (low..=high).contains(&delay.as_millis()),

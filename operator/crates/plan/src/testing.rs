@@ -226,6 +226,15 @@ impl World {
                     self.start_tasks(&service);
                 }
             }
+            Step::AdoptService { id, spec, .. } => {
+                let service = self
+                    .snapshot
+                    .services
+                    .iter_mut()
+                    .find(|s| s.id == *id)
+                    .unwrap();
+                (service.version, service.spec) = (serial, *spec.clone());
+            }
             Step::RemoveService { id, .. } => {
                 self.snapshot.services.retain(|service| service.id != *id);
                 self.snapshot.tasks.retain(|task| task.service_id != *id);

@@ -45,6 +45,9 @@ impl Swarm {
             } => update_service(inner, id, *version, spec)
                 .await
                 .map(|()| None),
+            Step::AdoptService { id, version, spec } => adopt_service(inner, id, *version, spec)
+                .await
+                .map(|()| None),
             Step::RemoveService { id, name } => {
                 remove_service(inner, id, name).await.map(|()| None)
             }
@@ -55,7 +58,10 @@ impl Swarm {
         };
         let slow = !matches!(
             step,
-            Step::CreateService(_) | Step::UpdateService { .. } | Step::RemoveService { .. }
+            Step::CreateService(_)
+                | Step::UpdateService { .. }
+                | Step::AdoptService { .. }
+                | Step::RemoveService { .. }
         );
         let stamp = inner.mark(slow);
         result.map(|id| Acted { stamp, id })
@@ -129,6 +135,33 @@ async fn update_service(
     if let Some(owned) = owns_service(inner, operation, id).await? {
         ours(inner, operation, owned, &spec.name)?;
     }
+    replace_spec(inner, id, version, spec).await
+}
+
+/// The one write to something that does not carry our cluster uid: it carries nobody's.
+async fn adopt_service(
+    inner: &Inner,
+    id: &str,
+    version: u64,
+    spec: &ServiceSpec,
+) -> Result<(), Error> {
+    let operation = "service_update";
+    ours(inner, operation, inner.owns(&spec.labels), &spec.name)?;
+    if let Some(json) = inspect(inner, operation, "services", id).await? {
+        let labels = read::service(json).spec.labels;
+        let free = !labels.contains_key(&inner.config.owner_label);
+        ours(inner, operation, free || inner.owns(&labels), &spec.name)?;
+    }
+    replace_spec(inner, id, version, spec).await
+}
+
+async fn replace_spec(
+    inner: &Inner,
+    id: &str,
+    version: u64,
+    spec: &ServiceSpec,
+) -> Result<(), Error> {
+    let operation = "service_update";
     let body = write::service(spec).map_err(|kind| Error { operation, kind })?;
     let options = UpdateServiceOptions {
         version: i32::try_from(version).map_err(|_| index_too_large(operation, version))?,

@@ -20,14 +20,23 @@ pub(crate) async fn cleanup(
     let Some(seen) = observe::observe(object, scope).await? else {
         return Ok(Action::requeue(STALE));
     };
-    let teardown = teardown(&seen.input(object, &scope.context), has_neighbours(object, scope));
+    let teardown = teardown(
+        &seen.input(object, &scope.context),
+        has_neighbours(object, scope),
+    );
     act::act(object, &teardown.steps, &[], scope).await?;
-    scope.context.events.publish_all(&object.object_ref(&()), &teardown.events).await;
+    if let Some(name) = &teardown.look_for
+        && act::take_back_lost(object, name, scope).await?
+    {
+        return Ok(Action::requeue(STALE));
+    }
+    scope
+        .context
+        .events
+        .publish_all(&object.object_ref(&()), &teardown.events)
+        .await;
     if teardown.done {
         finalizer::release(api, object).await?;
-        let uid = object.uid().unwrap_or_default();
-        scope.memory.forget(&uid);
-        scope.context.notes.lock().remove(&uid);
         return Ok(Action::await_change());
     }
     patch_status(api, object, object.status.as_ref(), &teardown.status, scope).await?;

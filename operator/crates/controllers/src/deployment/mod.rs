@@ -15,14 +15,21 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
 use crate::context::{Scope, look_again};
+use crate::deployment::act::Outcome;
 use crate::error::Error;
 use crate::finalizer;
 
 /// Time until the observation that has seen our own last act is expected.
 const STALE: Duration = Duration::from_millis(250);
+/// Between two tries of what the Swarm refused or a network is in the way of: the reason (a name
+/// that somebody else has, an address pool that is empty) may go without a change that we are told of.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Makes the Swarm match one Deployment and says how it went.
-pub(crate) async fn reconcile(object: Arc<Deployment>, scope: Arc<Scope<Deployment>>) -> Result<Action, Error> {
+pub(crate) async fn reconcile(
+    object: Arc<Deployment>,
+    scope: Arc<Scope<Deployment>>,
+) -> Result<Action, Error> {
     let namespace = object.namespace().ok_or(Error::Incomplete("namespace"))?;
     let api: Api<Deployment> = Api::namespaced(scope.context.client.clone(), &namespace);
     let object = scope.memory.newest(&object).map_or(object, Arc::new);
@@ -35,7 +42,14 @@ pub(crate) async fn reconcile(object: Arc<Deployment>, scope: Arc<Scope<Deployme
         return Ok(Action::requeue(STALE));
     };
     let plan = plan::deployment::plan(&seen.input(&object, &scope.context));
-    act::act(&object, &plan.steps, &plan.changes, &scope).await?;
+    let outcome = act::act(&object, &plan.steps, &plan.changes, &scope).await?;
+    if outcome == Outcome::Adopted {
+        return Ok(Action::requeue(STALE));
+    }
     report::report(&api, &object, &mut seen, &plan, &scope).await?;
-    Ok(look_again(&*object, plan.recheck))
+    let stuck = outcome == Outcome::Refused || plan.blocked.is_some();
+    Ok(look_again(
+        &*object,
+        plan.recheck.into_iter().chain(stuck.then_some(STUCK)).min(),
+    ))
 }

@@ -26,15 +26,24 @@ pub(crate) struct Seen {
 }
 
 /// Gathers it; `None` while the newest observation has not seen our last act on the object.
-pub(crate) async fn observe(object: &Deployment, scope: &Scope<Deployment>) -> Result<Option<Seen>, Error> {
+pub(crate) async fn observe(
+    object: &Deployment,
+    scope: &Scope<Deployment>,
+) -> Result<Option<Seen>, Error> {
     let context = &scope.context;
     let uid = object.uid().ok_or(Error::Incomplete("uid"))?;
     let observation = context.observation();
-    if observation.snapshot().is_some_and(|snapshot| snapshot.as_of < scope.memory.last_act(&uid)) {
+    if observation
+        .snapshot()
+        .is_some_and(|snapshot| snapshot.as_of < scope.memory.last_act(&uid))
+    {
         return Ok(None);
     }
     Ok(Some(Seen {
-        key: ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() },
+        key: ObjectKey {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+        },
         resolution: context.resolver.resolution(),
         references: references(object, context).await?,
         observation,
@@ -49,7 +58,11 @@ impl Seen {
         Input {
             cluster: &context.settings.cluster,
             deployment,
-            routes: self.resolution.by_deployment.get(&self.key).map_or(&[], Vec::as_slice),
+            routes: self
+                .resolution
+                .by_deployment
+                .get(&self.key)
+                .map_or(&[], Vec::as_slice),
             references: &self.references,
             observed: match &self.observation {
                 Observation::Known(snapshot) => Observed::Known(snapshot),
@@ -76,17 +89,36 @@ async fn references(object: &Deployment, context: &Context) -> Result<References
     if !secrets.is_empty() {
         let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
         for name in secrets {
-            if let Some(secret) = api.get_opt(&name).await.map_err(Error::api("read a Secret"))? {
+            if let Some(secret) = api
+                .get_opt(&name)
+                .await
+                .map_err(Error::api("read a Secret"))?
+            {
                 let data = secret.data.unwrap_or_default();
-                found.secrets.insert(name, data.into_iter().map(|(key, value)| (key, value.0)).collect());
+                found.secrets.insert(
+                    name,
+                    data.into_iter()
+                        .map(|(key, value)| (key, value.0))
+                        .collect(),
+                );
             }
         }
     }
     if !config_maps.is_empty() {
         let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
         for name in config_maps {
-            if let Some(map) = api.get_opt(&name).await.map_err(Error::api("read a ConfigMap"))? {
-                found.config_maps.insert(name, map.data.unwrap_or_default().into_iter().collect::<BTreeMap<_, _>>());
+            if let Some(map) = api
+                .get_opt(&name)
+                .await
+                .map_err(Error::api("read a ConfigMap"))?
+            {
+                found.config_maps.insert(
+                    name,
+                    map.data
+                        .unwrap_or_default()
+                        .into_iter()
+                        .collect::<BTreeMap<_, _>>(),
+                );
             }
         }
     }

@@ -29,7 +29,10 @@ pub(crate) async fn report(
     let context = &scope.context;
     let uid = object.uid().unwrap_or_default();
     if context.notes(&uid).refusal.is_none() {
-        context.events.publish_all(&object.object_ref(&()), &plan.events).await;
+        context
+            .events
+            .publish_all(&object.object_ref(&()), &plan.events)
+            .await;
     }
     if let Some(task) = &plan.wants_log_of {
         fetch_log(context, &uid, task).await;
@@ -38,21 +41,37 @@ pub(crate) async fn report(
     let wanted = status(&seen.input(object, context), plan);
     patch_status(api, object, object.status.as_ref(), &wanted, scope).await?;
     let news = transitions(object.status.as_ref(), &wanted);
-    context.events.publish_all(&object.object_ref(&()), &news).await;
+    context
+        .events
+        .publish_all(&object.object_ref(&()), &news)
+        .await;
     Ok(())
 }
 
 /// Reads the end of a task's log once. That there is none to be had is an answer too.
 async fn fetch_log(context: &Context, uid: &str, task: &str) {
-    if context.notes(uid).log_tail.is_some_and(|tail| tail.task_id == task) {
+    if context
+        .notes(uid)
+        .log_tail
+        .is_some_and(|tail| tail.task_id == task)
+    {
         return;
     }
-    let text = match context.swarm.task_log_tail(task, LOG_LINES, LOG_BYTES, LOG_TIMEOUT).await {
+    let text = match context
+        .swarm
+        .task_log_tail(task, LOG_LINES, LOG_BYTES, LOG_TIMEOUT)
+        .await
+    {
         Ok(tail) => tail.text,
         Err(error) => {
             tracing::debug!(task, "no log: {error}");
             String::new()
         }
     };
-    context.note(uid, |notes| notes.log_tail = Some(LogTail { task_id: task.to_owned(), text }));
+    context.note(uid, |notes| {
+        notes.log_tail = Some(LogTail {
+            task_id: task.to_owned(),
+            text,
+        })
+    });
 }

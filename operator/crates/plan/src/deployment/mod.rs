@@ -3,6 +3,7 @@
 //! [`plan`] says what to do, [`status`] what to report, [`teardown`] what to do and report while
 //! the object is being deleted. All three look at the same [`Input`].
 
+mod adopt;
 mod desired;
 mod diff;
 mod env;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use api_types::Deployment;
 use jiff::Timestamp;
 
+pub use adopt::adopt;
 pub use diff::Change;
 pub use env::referenced;
 pub use plan::plan;

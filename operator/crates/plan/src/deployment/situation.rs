@@ -170,9 +170,15 @@ impl Comparison<'_> {
             .changes
             .iter()
             .all(|change| !change.restarts_tasks && change.path != "replicas");
+        // Somebody has written since we did: the state to return to is lost already.
+        let lost = self.drift
+            && self
+                .changes
+                .iter()
+                .any(|change| !change.is_new_generation());
         let started = update.started_at.unwrap_or(input.now);
         let age = Duration::try_from(input.now.duration_since(started)).unwrap_or_default();
-        in_progress && harmless && age < self.deadline(input)
+        in_progress && harmless && !lost && age < self.deadline(input)
     }
 
     /// The Swarm has rolled back, and the status does not say so yet. Any write would wipe the

@@ -30,6 +30,9 @@ pub struct Teardown {
     pub events: Vec<PlannedEvent>,
     /// Nothing is left (or it was given up on request): rows may go and the finalizer may be taken off.
     pub done: bool,
+    /// Name of the service to ask the Engine for before the finalizer goes: one without our labels
+    /// is in no snapshot.
+    pub look_for: Option<String>,
     /// Status to report while it is not done: `Terminating` with what it waits for.
     pub status: DeploymentStatus,
     /// Look again after this time even if nothing happens.
@@ -101,6 +104,7 @@ pub fn teardown(input: &Input<'_>, others_in_namespace: bool) -> Teardown {
         }
         None => Teardown {
             done: true,
+            look_for: Some(input.cluster.service_name(input.namespace(), input.name())),
             ..Teardown::default()
         },
     }

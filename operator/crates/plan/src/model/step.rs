@@ -31,6 +31,16 @@ pub enum Step {
         /// Does this replace running tasks?
         restarts_tasks: bool,
     },
+    /// Replace the spec of a service that has lost the label with our cluster uid, and with it
+    /// its place in our snapshots. One with another cluster's uid is refused.
+    AdoptService {
+        /// Swarm's id.
+        id: String,
+        /// The version index that the decision was made from.
+        version: u64,
+        /// The spec as it is, with our labels.
+        spec: Box<ServiceSpec>,
+    },
     /// Remove a service with its tasks.
     RemoveService {
         /// Swarm's id.

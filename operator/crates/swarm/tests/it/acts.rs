@@ -287,6 +287,42 @@ async fn what_is_not_ours_is_refused_without_a_write() {
     theirs.clean_up().await;
 }
 
+// Case F61: a service that lost our label can be taken back, one with another cluster's cannot.
+#[tokio::test]
+async fn only_what_carries_no_cluster_uid_is_adopted() {
+    let engine = Engine::shared();
+    let client = Client::new(&engine, "adopts");
+    let spec = ServiceSpec {
+        mode: ServiceMode::Replicated(0),
+        ..client.spec("a", "true")
+    };
+    let acted = client.create(&spec).await.unwrap();
+    let id = client.seen(&acted, &spec.name).await.id;
+    let edit =
+        |flag: &str, label: &str| engine.docker(&["service", "update", "-d", flag, label, &id]);
+    let adopt = async || {
+        let version = client.service(&id).await.unwrap().unwrap().version;
+        let spec = Box::new(spec.clone());
+        client
+            .act(&Step::AdoptService {
+                id: id.clone(),
+                version,
+                spec,
+            })
+            .await
+    };
+    edit("--label-rm", OWNER);
+    assert!(client.fresh().await.services.is_empty());
+    adopt().await.unwrap();
+    assert_eq!(client.fresh().await.services.len(), 1);
+
+    edit("--label-add", &format!("{OWNER}=another"));
+    let kind = adopt().await.unwrap_err().kind;
+    assert!(matches!(kind, ErrorKind::NotOurs(_)), "{kind:?}");
+    assert!(client.fresh().await.services.is_empty());
+    engine.docker(&["service", "rm", &id]);
+}
+
 #[tokio::test]
 async fn networks_are_made_used_and_removed() {
     let engine = Engine::shared();

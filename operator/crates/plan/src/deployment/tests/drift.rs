@@ -112,7 +112,9 @@ fn drift_is_repaired_and_named_field_by_field() {
     assert!(matches!(&plan.steps[..], [Step::CreateService(_)]));
     assert_eq!(
         said(&plan),
-        ["DriftRepaired: service s103 was removed from the Swarm; service shop_web created with image web:1"]
+        [
+            "DriftRepaired: service s103 was removed from the Swarm; service shop_web created with image web:1"
+        ]
     );
 }
 

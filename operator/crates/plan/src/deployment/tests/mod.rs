@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod adopt;
 mod drift;
 mod rollout;
 mod service;

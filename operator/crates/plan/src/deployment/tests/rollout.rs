@@ -132,7 +132,16 @@ fn labels_wait_for_a_rollout_that_may_be_undone() {
         "a write now would make the new spec the one to go back to"
     );
     assert_eq!(plan.held.unwrap().reason, "RollingOut");
-    // Not for ever, and not for what the user wants now.
+    // Not for ever, not for what the user wants now, and not when somebody else has written since.
+    let routes = std::mem::take(&mut world.routes);
+    let placement = |world: &mut crate::testing::World, constraints: &[&str]| {
+        let wanted = constraints.iter().map(ToString::to_string).collect();
+        world.tamper(|service| service.spec.task.placement.constraints = wanted);
+    };
+    placement(&mut world, &["node.role!=nothing"]);
+    assert_eq!(world.plan().steps.len(), 1);
+    placement(&mut world, &[]);
+    world.routes = routes;
     world.edit(|spec| spec.replicas = 4);
     assert_eq!(world.plan().steps.len(), 1);
     world.deployment.spec.replicas = 2;
