@@ -188,7 +188,8 @@ async fn a_failed_update_is_rolled_back_and_said() -> anyhow::Result<()> {
         "{}",
         object["status"]
     );
-    // It is not tried again by itself, and a new spec is.
+    // It is not tried again by itself (several polls later), and a new spec is.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let command = ns.service("app")?["Spec"]["TaskTemplate"]["ContainerSpec"]["Command"].clone();
     ensure!(
         command == serde_json::json!(["sleep", "3600"]),
