@@ -130,7 +130,7 @@ pub(super) fn judge(
         ready: said(*is_ready, reason, message.clone()),
         reconciling: said(working, reason, when(working)),
         stalled: said(*needs_help, reason, when(*needs_help)),
-        available: available(comparison),
+        available: available(comparison, &standing),
         progressing,
         degraded: degraded(comparison, &standing),
         rolled_back: comparison.and_then(rolled_back),
@@ -335,7 +335,7 @@ fn failing(
         let text = failure.map_or_else(|| newest.message.clone(), failure_text);
         return Some(Standing::waiting(
             reason::CRASH_LOOP,
-            format!("{progress}; tasks end again and again: {text}"),
+            format!("tasks end again and again: {text}"),
         ));
     }
     Some(Standing::waiting(
@@ -360,8 +360,9 @@ fn failure_text(failure: &LastFailure) -> String {
     }
 }
 
-/// Enough tasks serve, of whichever template.
-fn available(comparison: Option<&Comparison<'_>>) -> Said {
+/// Enough tasks serve, of whichever template. In a crash loop only those that hold out count: a
+/// task that is up between two ends serves nobody, and would turn the condition with each of them.
+fn available(comparison: Option<&Comparison<'_>>, standing: &Standing) -> Said {
     let Some(comparison) = comparison else {
         return said(false, reason::REPLICAS_NOT_READY, "no task runs");
     };
@@ -382,11 +383,16 @@ fn available(comparison: Option<&Comparison<'_>>) -> Said {
         .desired
         .saturating_sub(missing)
         .max(u64::from(tasks.desired > 0));
-    let message = format!("{} of {} tasks run", tasks.running.len(), tasks.desired);
+    let running = if standing.reason == reason::CRASH_LOOP {
+        tasks.available
+    } else {
+        tasks.running.len()
+    };
+    let message = format!("{running} of {} tasks run", tasks.desired);
     if tasks.desired == 0 {
         return said(true, reason::SCALED_TO_ZERO, "no task is wanted");
     }
-    let enough = tasks.running.len() as u64 >= needed;
+    let enough = running as u64 >= needed;
     said(
         enough,
         if enough {
@@ -418,7 +424,8 @@ fn degraded(comparison: Option<&Comparison<'_>>, standing: &Standing) -> Said {
     let fails = tasks.failures.iter().any(|failure| {
         failure.task.desired_state <= TaskState::Running || failure.reason != reason::COMPLETED
     });
-    if !standing.is_ready && fails && !tasks.running.is_empty() {
+    let some_serve = !tasks.running.is_empty() || standing.reason == reason::CRASH_LOOP;
+    if !standing.is_ready && fails && some_serve {
         return said(true, standing.reason, standing.message.clone());
     }
     none()

@@ -134,6 +134,9 @@ fn a_program_that_just_failed_has_to_prove_itself() {
     let mut world = world();
     world.converge();
     world.end_tasks(TaskState::Failed, "task: non-zero exit (3)", Some(3));
+    world.reconcile();
+    let conditions = |world: &World| world.deployment.status.clone().unwrap().conditions;
+    let ended = conditions(&world);
     let service = world.service().clone();
     for slot in 1..=2 {
         let task = world.task(&service, slot, "n1id", TaskState::Running);
@@ -142,6 +145,11 @@ fn a_program_that_just_failed_has_to_prove_itself() {
     world.pass(5);
     let plan = world.reconcile();
     assert_eq!(world.condition(c::READY), no("CrashLoop"));
+    assert_eq!(
+        conditions(&world),
+        ended,
+        "T14: no condition turns with every start and end"
+    );
     assert!(plan.recheck.is_some());
     world.pass(11);
     world.reconcile();
