@@ -133,6 +133,9 @@ impl ErrorKind {
             Self::NoLeader(message)
         } else if has("is in use by") || has("has active endpoints") {
             Self::NetworkInUse(message)
+        } else if has("name conflicts with an existing object") {
+            // A 500 where two networks of one name are made at the same time.
+            Self::NameTaken(message)
         } else {
             match status {
                 400 => Self::Invalid(message),
@@ -250,6 +253,11 @@ mod tests {
                 501,
                 "rpc error: code = Unimplemented desc = renaming services is not supported",
                 "unsupported",
+            ),
+            (
+                500,
+                "rpc error: code = Unknown desc = name conflicts with an existing object",
+                "name_taken",
             ),
             (404, "service x not found", "not_found"),
             (400, "invalid mount", "invalid"),
