@@ -19,6 +19,9 @@ pub(crate) async fn answer(call: &Call, method: &Method) -> Reply {
     if misplaced {
         return Err(ApiError::NoSuchPath);
     }
+    if *method != Method::GET {
+        call.query.check_field_manager()?;
+    }
     if !path.subresource.is_empty() {
         return subresource::route(call, method, &path.subresource).await;
     }

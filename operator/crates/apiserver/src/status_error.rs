@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::managed_fields::{Conflict, Conflicts};
 use crate::registry::ResourceDef;
-use crate::validation::{FieldError, aggregate};
+use crate::validation::{FieldError, TOLD, aggregate};
 
 /// What an error is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -247,10 +247,15 @@ impl ApiError {
         match self {
             Self::Invalid { problems, .. } => problems
                 .iter()
+                .take(TOLD)
                 .map(
                     |p| json!({"reason": p.reason.as_str(), "message": p.body(), "field": p.field}),
                 )
                 .collect(),
+            // Without a cause, kubectl before 1.22 says only that the request is invalid.
+            Self::Unprocessable(message) => {
+                vec![json!({"reason": "FieldValueInvalid", "message": message, "field": "patch"})]
+            }
             Self::ApplyConflict(conflicts) => {
                 let cause = |conflict: &Conflict| json!({"reason": "FieldManagerConflict", "message": conflict.message(), "field": conflict.field});
                 conflicts.0.iter().map(cause).collect()

@@ -33,7 +33,8 @@ pub(super) fn parse(text: &str) -> Result<(Value, Vec<String>), Error> {
     let strict = match serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::Error))
     {
         Ok(value) => return Ok((value, Vec::new())),
-        Err(error) => error,
+        Err(error) if matches!(error.without_snippet(), Error::DuplicateMappingKey { .. }) => error,
+        Err(error) => return Err(error),
     };
     let value = serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::LastWins))?;
     Ok((value, vec![strict.to_string()]))

@@ -161,20 +161,40 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
             "the body of a delete must be a DeleteOptions object, not {kind}"
         )));
     }
-    for value in body["dryRun"].as_array().into_iter().flatten() {
+    for value in typed(&body, "/dryRun", "a list", Value::as_array)?
+        .into_iter()
+        .flatten()
+    {
         dry_run_value(value.as_str().unwrap_or_default())?;
         options.dry_run = true;
     }
+    typed(&body, "/gracePeriodSeconds", "an integer", Value::as_i64)?;
+    typed(&body, "/preconditions", "an object", Value::as_object)?;
+    let text = |pointer| typed(&body, pointer, "a string", Value::as_str);
     options.policy = policy(
-        body["propagationPolicy"]
-            .as_str()
-            .filter(|text| !text.is_empty()),
-        body["orphanDependents"].as_bool(),
+        text("/propagationPolicy")?.filter(|text| !text.is_empty()),
+        typed(&body, "/orphanDependents", "true or false", Value::as_bool)?,
     )?;
-    let precondition = |field: &str| body["preconditions"][field].as_str().map(str::to_owned);
-    options.uid = precondition("uid");
-    options.resource_version = precondition("resourceVersion");
+    options.uid = text("/preconditions/uid")?.map(str::to_owned);
+    options.resource_version = text("/preconditions/resourceVersion")?.map(str::to_owned);
     Ok(options)
+}
+
+/// A field of the options. A wrong one is refused: what it was to prevent would happen without it.
+fn typed<'a, T>(
+    body: &'a Value,
+    pointer: &str,
+    wanted: &str,
+    read: impl Fn(&'a Value) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    let Some(value) = body.pointer(pointer).filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let field = pointer.trim_start_matches('/').replace('/', ".");
+    let message = || format!("DeleteOptions: {field}: Invalid value: {value}: must be {wanted}");
+    read(value)
+        .map(Some)
+        .ok_or_else(|| ApiError::BadRequest(message()))
 }
 
 fn flag_text(query: &Query) -> Result<Option<bool>, ApiError> {

@@ -38,6 +38,9 @@ use crate::request_info::ResourcePath;
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
 
+/// So many warnings are kept: kubectl prints each on a line, and every one is looked for in those before.
+const WARNINGS: usize = 32;
+
 /// Everything a handler knows of the request it answers.
 pub(crate) struct Call {
     pub(crate) server: ApiServer,
@@ -86,7 +89,7 @@ impl Call {
     pub(crate) fn warn(&self, texts: Vec<String>) {
         let mut warnings = self.warnings.lock();
         for text in texts {
-            if !warnings.contains(&text) {
+            if warnings.len() < WARNINGS && !warnings.contains(&text) {
                 warnings.push(text);
             }
         }

@@ -145,6 +145,24 @@ impl Query {
         Ok(dry)
     }
 
+    /// `fieldManager` becomes part of the object: a name that later writes of the object would be
+    /// refused for is refused here.
+    pub(crate) fn check_field_manager(&self) -> Result<(), ApiError> {
+        let name = self.get("fieldManager").unwrap_or_default();
+        let problem = if name.len() > 128 {
+            FieldError::too_long("fieldManager", 128)
+        } else if name.contains(char::is_control) {
+            FieldError::invalid(
+                "fieldManager",
+                name,
+                "should only contain printable characters",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(ApiError::invalid_option(problem))
+    }
+
     /// `fieldValidation`.
     pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
         match self.set("fieldValidation") {

@@ -22,15 +22,16 @@ pub(crate) async fn update(call: &Call, part: Part) -> Reply {
     }
     check_place(call, &object)?;
     let versioned = !matches!(meta::text(&object, "resourceVersion"), "" | "0");
-    if !versioned && call.def.strategy.requires_version_on_update() {
-        let problem = FieldError::invalid(
-            "metadata.resourceVersion",
-            0,
-            "must be specified for an update",
-        );
-        return Err(ApiError::invalid_field(&call.def, &call.path.name, problem));
-    }
+    // Asked only of an object that is there: that there is none is the better answer.
     let change = |_: &serde_json::Value| {
+        if !versioned && call.def.strategy.requires_version_on_update() {
+            let problem = FieldError::invalid(
+                "metadata.resourceVersion",
+                0,
+                "must be specified for an update",
+            );
+            return Err(ApiError::invalid_field(&call.def, &call.path.name, problem));
+        }
         Ok(Proposal {
             object: object.clone(),
             problems: decoded.problems.clone(),

@@ -49,6 +49,7 @@ async fn change(
 ) -> Reply {
     let apply = |current: &Value| {
         let mut scale = edit(&scale_of(current, paths))?;
+        check_kind(&scale)?;
         let mut object = current.clone();
         // What the client believes of identity and version is checked like that of the object.
         for field in ["name", "namespace", "uid", "resourceVersion"] {
@@ -68,6 +69,17 @@ async fn change(
     };
     let written = rewrite(call, &call.key(), Part::Main, apply).await?;
     reply(call, &scale_of(&written.object(&call.def)?, paths))
+}
+
+/// What says that it is something else is not taken for a scale.
+fn check_kind(scale: &Value) -> Result<(), ApiError> {
+    match scale.get("kind") {
+        None | Some(Value::Null) => Ok(()),
+        Some(kind) if kind == "Scale" || kind == "" => Ok(()),
+        Some(kind) => Err(ApiError::BadRequest(format!(
+            "the kind in the data ({kind}) does not match the expected kind (Scale)"
+        ))),
+    }
 }
 
 /// Server-side apply: what is stated of the scale is stated of the object's field, through this
@@ -96,24 +108,29 @@ async fn apply(call: &Call, paths: &ScalePaths) -> Reply {
 
 /// The wanted number; nothing means none.
 fn replicas(call: &Call, scale: &Value) -> Result<i64, ApiError> {
-    let found = scale
-        .get("spec")
-        .and_then(|spec| spec.get("replicas"))
-        .filter(|value| !value.is_null());
-    let number = found.map_or(Some(0), Value::as_i64);
+    let invalid = |field: &str, found: &Value, detail: &str| ApiError::Invalid {
+        subject: Subject {
+            group: "autoscaling".to_owned(),
+            resource: "Scale".to_owned(),
+            name: call.path.name.clone(),
+        },
+        problems: vec![FieldError::invalid(field, found.clone(), detail)],
+    };
+    let spec = &scale["spec"];
+    if !spec.is_object() && !spec.is_null() {
+        return Err(invalid("spec", spec, "must be an object with replicas"));
+    }
+    let found = &spec["replicas"];
+    let number = if found.is_null() {
+        Some(0)
+    } else {
+        found.as_i64()
+    };
     number
         .filter(|number| (0..=i64::from(i32::MAX)).contains(number))
-        .ok_or_else(|| ApiError::Invalid {
-            subject: Subject {
-                group: "autoscaling".to_owned(),
-                resource: "Scale".to_owned(),
-                name: call.path.name.clone(),
-            },
-            problems: vec![FieldError::invalid(
-                "spec.replicas",
-                found.cloned().unwrap_or_default(),
-                "must be an integer greater than or equal to 0",
-            )],
+        .ok_or_else(|| {
+            let detail = "must be an integer greater than or equal to 0";
+            invalid("spec.replicas", found, detail)
         })
 }
 

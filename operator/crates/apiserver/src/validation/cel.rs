@@ -365,13 +365,15 @@ fn violation(rule: &Rule, value: &Value, path: &Path<'_>, scope: &Context<'_>) -
         Some(message) => message.clone(),
         None => format!("failed rule: {}", rule.expression.trim()),
     };
-    let scalar = !value.is_object() && !value.is_array();
     let suffix = rule.field_path.as_deref().unwrap_or_default();
+    let found = value.pointer(&suffix.replace('.', "/"));
     let at = path.to_string() + suffix;
     FieldError {
         reason: rule.reason,
         field: at.strip_prefix('.').map(str::to_owned).unwrap_or(at),
-        bad_value: scalar.then(|| value.clone()),
+        bad_value: found
+            .filter(|found| !found.is_object() && !found.is_array())
+            .cloned(),
         detail: made.unwrap_or_else(fallback),
     }
 }

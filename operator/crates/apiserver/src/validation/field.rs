@@ -193,14 +193,20 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// So many errors of one object are told; a hostile one has as many as it has bytes.
+pub const TOLD: usize = 100;
+
 /// All errors as one text, as in the `message` of a `Status`: in brackets when several.
 pub fn aggregate(errors: &[FieldError]) -> String {
-    let mut seen: Vec<String> = Vec::with_capacity(errors.len());
-    for error in errors {
+    let mut seen: Vec<String> = Vec::new();
+    for error in errors.iter().take(TOLD) {
         let text = error.to_string();
         if !seen.contains(&text) {
             seen.push(text);
         }
+    }
+    if errors.len() > TOLD {
+        seen.push(format!("and {} more errors", errors.len() - TOLD));
     }
     match seen.as_slice() {
         [only] => only.clone(),

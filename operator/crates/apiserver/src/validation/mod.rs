@@ -21,7 +21,7 @@ pub mod structural;
 
 use serde_json::Value;
 
-pub use self::field::{FieldError, Path, Reason, aggregate};
+pub use self::field::{FieldError, Path, Reason, TOLD, aggregate};
 use crate::schema::Schema;
 
 /// Checks a whole object against its schema. With `old`, errors in parts that did not change and

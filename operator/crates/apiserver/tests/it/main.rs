@@ -7,6 +7,7 @@ mod apply;
 mod crud;
 mod documents;
 mod garbage;
+mod hostile;
 mod kinds;
 mod lists;
 mod namespaces;

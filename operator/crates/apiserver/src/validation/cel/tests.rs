@@ -202,6 +202,19 @@ fn rules_wait_until_the_object_fits_its_schema() {
 }
 
 #[test]
+fn a_rule_about_a_field_shows_the_value_there() {
+    let rule = |path: &str| {
+        json!({"type": "object", "properties": {"spec": {"type": "object",
+            "properties": {"replicas": {"type": "integer"}},
+            "x-kubernetes-validations": [{"rule": "!has(self.replicas)", "message": "m", "fieldPath": path}]}}})
+    };
+    assert_eq!(
+        errors(rule(".replicas"), json!({"spec": {"replicas": 2}}), None),
+        ["spec.replicas: Invalid value: 2: m"]
+    );
+}
+
+#[test]
 fn unchanged_values_answer_to_transition_rules_only() {
     let schema = json!({"type": "object", "properties": {
         "a": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 5", "message": "too small"}]},

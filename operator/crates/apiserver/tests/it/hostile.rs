@@ -1,0 +1,171 @@
+//! What a hostile or careless client sends is refused before it does harm: nothing that is wrong
+//! is taken for something that is absent, and no answer grows with the square of the request.
+
+use serde_json::{Map, Value, json};
+
+use crate::support::{WIDGETS, api, widget};
+
+const JSON: &str = "application/json";
+
+fn at(name: &str) -> String {
+    format!("{WIDGETS}/{name}")
+}
+
+/// A map with as many entries.
+fn many(count: usize, entry: impl Fn(usize) -> (String, Value)) -> Value {
+    Value::Object((0..count).map(entry).collect::<Map<_, _>>())
+}
+
+#[tokio::test]
+async fn wrong_options_of_a_delete_delete_nothing() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    for (body, text) in [
+        (
+            r#"{"preconditions": 5}"#,
+            "preconditions: Invalid value: 5: must be an object",
+        ),
+        (
+            r#"{"preconditions": {"uid": 5}}"#,
+            "preconditions.uid: Invalid value: 5: must be a string",
+        ),
+        (
+            r#"{"preconditions": {"resourceVersion": 5}}"#,
+            "preconditions.resourceVersion",
+        ),
+        (
+            r#"{"dryRun": "All"}"#,
+            r#"dryRun: Invalid value: "All": must be a list"#,
+        ),
+        (
+            r#"{"gracePeriodSeconds": "x"}"#,
+            r#"gracePeriodSeconds: Invalid value: "x""#,
+        ),
+        (
+            r#"{"orphanDependents": "no"}"#,
+            r#"orphanDependents: Invalid value: "no""#,
+        ),
+        (
+            r#"{"propagationPolicy": 1}"#,
+            "propagationPolicy: Invalid value: 1",
+        ),
+    ] {
+        let answer = api.with("DELETE", &at("a"), JSON, body).await;
+        answer.fails(400, text);
+    }
+    api.get(&at("a")).await.is(200);
+    let nulls = r#"{"preconditions": null, "dryRun": null, "propagationPolicy": null}"#;
+    api.with("DELETE", &at("a"), JSON, nulls).await.is(200);
+}
+
+#[tokio::test]
+async fn a_scale_that_is_none_scales_nothing() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    let path = format!("{}/scale", at("a"));
+    for (body, code, text) in [
+        (
+            json!({"kind": "Widget", "spec": {"replicas": 0}}),
+            400,
+            "expected kind (Scale)",
+        ),
+        (
+            json!({"spec": 5}),
+            422,
+            "spec: Invalid value: 5: must be an object",
+        ),
+        (
+            json!({"spec": {"replicas": "2"}}),
+            422,
+            r#"spec.replicas: Invalid value: "2""#,
+        ),
+    ] {
+        api.put(&path, &body).await.fails(code, text);
+        api.merge(&path, &body).await.fails(code, text);
+    }
+    assert_eq!(api.get(&at("a")).await.is(200)["spec"]["replicas"], 1);
+}
+
+#[tokio::test]
+async fn whole_numbers_are_stored_as_integers() {
+    let api = api().await;
+    for (name, number, stored) in [("a", "3.0", "3"), ("b", "-0.0", "0"), ("c", "2e0", "2")] {
+        let body = widget(name).to_string();
+        let body = body.replace(r#""spec":{"#, &format!(r#""spec":{{"replicas":{number},"#));
+        let found = api.with("POST", WIDGETS, JSON, &body).await.is(201);
+        assert_eq!(found["spec"]["replicas"].to_string(), stored, "{number}");
+        let patch = format!(r#"{{"spec":{{"replicas":{number}}}}}"#);
+        let merge = "application/merge-patch+json";
+        let found = api.with("PATCH", &at(name), merge, &patch).await.is(200);
+        assert_eq!(found["spec"]["replicas"].to_string(), stored, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn names_of_managers() {
+    let api = api().await;
+    for (name, text) in [
+        ("a%00b", "fieldManager: Invalid value"),
+        ("a%0Ab", "printable"),
+        (
+            &"x".repeat(129),
+            "fieldManager: Too long: may not be more than 128 bytes",
+        ),
+    ] {
+        let path = format!("{WIDGETS}?fieldManager={name}");
+        api.post(&path, &widget("a")).await.fails(422, text);
+    }
+    api.get(&at("a")).await.is(404);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_whatever_its_version() {
+    let api = api().await;
+    api.put(&at("none"), &widget("none"))
+        .await
+        .fails(404, "not found");
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    let text = "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
+    api.put(&at("a"), &widget("a")).await.fails(422, text);
+}
+
+#[tokio::test]
+async fn a_json_patch_that_does_not_fit_says_so_in_a_cause() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    let patch = r#"[{"op": "replace", "path": "/spec/none/x", "value": 1}]"#;
+    let media = "application/json-patch+json";
+    let status = api.with("PATCH", &at("a"), media, patch).await.is(422);
+    let cause = &status["details"]["causes"][0];
+    assert_eq!(cause["field"], "patch");
+    let message = cause["message"].as_str().unwrap_or_default();
+    assert!(message.contains("/spec/none/x"), "{status:#}");
+}
+
+/// With time that grows with the square of these numbers, the test would not end.
+#[tokio::test]
+async fn as_many_mistakes_as_fit() {
+    let api = api().await;
+    let mut labels = widget("a");
+    labels["metadata"]["labels"] = many(20_000, |i| (format!("l{i}"), json!(format!("!{i}"))));
+    let status = api.post(WIDGETS, &labels).await.is(422);
+    let causes = status["details"]["causes"].as_array().map_or(0, Vec::len);
+    let message = status["message"].as_str().unwrap_or_default();
+    assert_eq!(causes, 100);
+    assert!(
+        message.ends_with("and 19900 more errors]"),
+        "{}",
+        message.len()
+    );
+
+    let mut unknown = widget("a");
+    unknown["spec"] = many(20_000, |i| (format!("u{i}"), json!(1)));
+    unknown["spec"]["color"] = json!("red");
+    let answer = api.post(WIDGETS, &unknown).await;
+    assert_eq!(answer.headers.get_all("warning").iter().count(), 32);
+    answer.is(201);
+
+    let keys: String = (0..20_000).map(|i| format!("k{i}: 1\n")).collect();
+    let answer = api.with("POST", WIDGETS, "application/yaml", &keys).await;
+    answer.fails(400, "'kind' is missing");
+}
