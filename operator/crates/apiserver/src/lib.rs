@@ -36,7 +36,6 @@ pub mod schema;
 pub mod validation;
 
 pub use authn::{StaticToken, UserInfo};
-pub use authz::{Attributes, Authorizer, Decision, MastersOnly};
 pub use config::{Config, Limits, VersionInfo};
 pub use server::{ApiServer, ServerError};
 pub use status_error::ApiError;

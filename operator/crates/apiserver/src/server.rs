@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::authn::{Authenticator, InProcess, UserInfo};
-use crate::authz::{Authorizer, MastersOnly};
+use crate::authz::{self, Rbac};
 use crate::builtin;
 use crate::config::Config;
 use crate::discovery::Discovery;
@@ -39,8 +39,8 @@ pub enum ServerError {
         /// What is wrong.
         message: String,
     },
-    /// The default namespaces could not be written.
-    #[error("cannot create the default namespaces: {0}")]
+    /// The default namespaces and roles could not be read or written.
+    #[error("cannot create the default namespaces and roles: {0}")]
     Bootstrap(#[source] ApiError),
 }
 
@@ -56,7 +56,9 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) config: Config,
     pub(crate) authenticator: Authenticator,
-    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) rbac: Rbac,
+    /// Keep `rbac` current.
+    _followers: JoinSet<()>,
     pub(crate) metrics: Metrics,
     pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi,
@@ -66,7 +68,7 @@ pub(crate) struct Inner {
 
 impl ApiServer {
     /// Serves the built-in kinds and these definitions from `store`, and makes sure that the
-    /// namespaces `default` and `kube-system` exist.
+    /// namespaces `default` and `kube-system` and the default roles exist.
     ///
     /// # Errors
     /// A definition that cannot be served, or a store that does not answer.
@@ -80,13 +82,20 @@ impl ApiServer {
             registry.add(builtin::custom(crd)?);
         }
         let authenticator = Authenticator::new(&config.tokens);
+        authz::policy::bootstrap(&store, &registry)
+            .await
+            .map_err(ServerError::Bootstrap)?;
+        let (rbac, followers) = Rbac::follow(&store)
+            .await
+            .map_err(|error| ServerError::Bootstrap(error.into()))?;
         let openapi = OpenApi::new(config.version.git_version.clone());
         let inner = Inner {
             store,
             registry,
             authenticator,
             config,
-            authorizer: Arc::new(MastersOnly),
+            rbac,
+            _followers: followers,
             metrics: Metrics::default(),
             discovery: Discovery::default(),
             openapi,
@@ -117,9 +126,10 @@ impl ApiServer {
     }
 
     /// Starts the loops that belong to the API itself: the life cycle of namespaces, the end of
-    /// Events, garbage collection. They stop when `cancel` is cancelled.
+    /// Events, garbage collection, roles that gather others. They stop when `cancel` is cancelled.
     pub fn spawn_loops(&self, cancel: CancellationToken) -> JoinSet<()> {
         let mut loops = JoinSet::new();
+        loops.spawn(authz::aggregate(self.clone(), cancel.clone()));
         loops.spawn(builtin::namespace::run(self.clone(), cancel.clone()));
         loops.spawn(builtin::event::run(self.clone(), cancel.clone()));
         loops.spawn(gc::run(self.clone(), cancel));

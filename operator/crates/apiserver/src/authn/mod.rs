@@ -5,6 +5,7 @@
 //! token that is not known is an error, never nobody: whoever sends one means to be someone.
 
 mod certificate;
+mod impersonate;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,6 +13,7 @@ use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 
 pub use certificate::user_of_certificate;
+pub(crate) use impersonate::effective;
 
 use crate::status_error::ApiError;
 
@@ -21,6 +23,9 @@ pub const MASTERS: &str = "system:masters";
 pub const AUTHENTICATED: &str = "system:authenticated";
 /// Group of everybody else.
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+
+/// Whom tokens are made for unless they name somebody else: this server.
+pub(crate) const AUDIENCE: &str = "https://kubernetes.default.svc";
 
 /// An identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,16 +131,17 @@ impl Authenticator {
                 .ok()
                 .and_then(bearer)
                 .ok_or(ApiError::Unauthorized)?;
-            return self
-                .tokens
-                .get(&digest(token))
-                .cloned()
-                .ok_or(ApiError::Unauthorized);
+            return self.token(token).ok_or(ApiError::Unauthorized);
         }
         if let Some(PeerUser(user)) = extensions.get() {
             return Ok(user.clone());
         }
         Ok(UserInfo::anonymous())
+    }
+
+    /// Whose bearer token this is.
+    pub fn token(&self, token: &str) -> Option<UserInfo> {
+        self.tokens.get(&digest(token)).cloned()
     }
 }
 

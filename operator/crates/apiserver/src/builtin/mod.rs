@@ -4,15 +4,17 @@ mod config;
 pub(crate) mod event;
 mod keyed;
 pub(crate) mod namespace;
+mod rbac;
 pub(crate) mod review;
 mod secret;
 
 use std::sync::Arc;
 
 use api_types::labels;
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenReview};
 use k8s_openapi::api::authorization::v1::{
-    SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
+    LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview,
+    SubjectAccessReview,
 };
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
@@ -107,6 +109,15 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
             "subjectaccessreviews",
             "SubjectAccessReview",
         ))?,
+        review::<LocalSubjectAccessReview>(Names {
+            namespaced: true,
+            ..Names::review(
+                AUTHORIZATION,
+                "localsubjectaccessreviews",
+                "LocalSubjectAccessReview",
+            )
+        })?,
+        review::<TokenReview>(Names::review(AUTHENTICATION, "tokenreviews", "TokenReview"))?,
         review::<SelfSubjectReview>(Names::review(
             AUTHENTICATION,
             "selfsubjectreviews",
@@ -114,6 +125,7 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
         ))?,
     ];
     definitions.extend(event::definitions()?);
+    definitions.extend(rbac::definitions()?);
     Ok(definitions)
 }
 

@@ -1,10 +1,13 @@
 //! Questions about identity and permission. Nothing is stored: the answer is the question with a
 //! `status`.
 
-use http::StatusCode;
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use crate::authn::{MASTERS, UserInfo};
+use http::StatusCode;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde_json::{Map, Value, json};
+
+use crate::authn::{AUDIENCE, UserInfo};
 use crate::authz::{Attributes, Decision};
 use crate::handlers::{Call, Reply};
 use crate::meta;
@@ -31,11 +34,13 @@ pub(crate) async fn answer(call: &Call, mut review: Value) -> Reply {
     {
         return Err(ApiError::invalid_field(&call.def, "", problem));
     }
+    let spec = &review["spec"];
     let status = match kind.as_str() {
         "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),
-        "SelfSubjectRulesReview" => rules(&call.user),
-        "SelfSubjectAccessReview" => access(call, &call.user, &review["spec"]).await?,
-        _ => access(call, &subject(&review["spec"]), &review["spec"]).await?,
+        "SelfSubjectRulesReview" => rules(call, spec)?,
+        "SelfSubjectAccessReview" => access(call, &call.user, spec)?,
+        "TokenReview" => token(call, spec)?,
+        _ => access(call, &subject(call, spec)?, spec)?,
     };
     if let Some(fields) = review.as_object_mut() {
         fields.insert("kind".to_owned(), json!(kind));
@@ -56,23 +61,49 @@ fn user_info(user: &UserInfo) -> Value {
     info
 }
 
-fn subject(spec: &Value) -> UserInfo {
-    let groups = spec["groups"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    UserInfo {
-        name: spec["user"].as_str().unwrap_or_default().to_owned(),
-        groups: groups.map(str::to_owned).collect(),
-        ..UserInfo::default()
-    }
+fn texts(list: &Value) -> Vec<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-async fn access(call: &Call, user: &UserInfo, spec: &Value) -> Result<Value, ApiError> {
+/// Whom a review is about.
+fn subject(call: &Call, spec: &Value) -> Result<UserInfo, ApiError> {
+    let refused = |problem| Err(ApiError::invalid_field(&call.def, "", problem));
+    let (name, groups) = (
+        spec["user"].as_str().unwrap_or_default(),
+        texts(&spec["groups"]),
+    );
+    if name.is_empty() && groups.is_empty() {
+        let detail = "at least one of user or group must be specified";
+        return refused(FieldError::invalid("spec.user", name, detail));
+    }
+    if call.def.namespaced {
+        let asked = &spec["resourceAttributes"]["namespace"];
+        if asked.as_str().unwrap_or_default() != call.path.namespace {
+            let detail = "must match metadata.namespace";
+            let problem =
+                FieldError::invalid("spec.resourceAttributes.namespace", asked.clone(), detail);
+            return refused(problem);
+        }
+    }
+    let extra = spec["extra"].as_object().into_iter().flatten();
+    let extra: BTreeMap<_, _> = extra
+        .map(|(key, values)| (key.clone(), texts(values)))
+        .collect();
+    Ok(UserInfo {
+        name: name.to_owned(),
+        uid: spec["uid"].as_str().map(str::to_owned),
+        groups,
+        extra,
+    })
+}
+
+fn access(call: &Call, user: &UserInfo, spec: &Value) -> Result<Value, ApiError> {
     let attributes = match (&spec["resourceAttributes"], &spec["nonResourceAttributes"]) {
         (Value::Object(_), Value::Null) => resource(&spec["resourceAttributes"]),
-        (Value::Null, Value::Object(_)) => path(&spec["nonResourceAttributes"]),
+        (Value::Null, Value::Object(_)) if !call.def.namespaced => {
+            path(&spec["nonResourceAttributes"])
+        }
         _ => {
             let detail =
                 "exactly one of nonResourceAttributes or resourceAttributes must be specified";
@@ -84,19 +115,11 @@ async fn access(call: &Call, user: &UserInfo, spec: &Value) -> Result<Value, Api
             return Err(ApiError::invalid_field(&call.def, "", problem));
         }
     };
-    Ok(
-        match call
-            .server
-            .inner
-            .authorizer
-            .authorize(user, &attributes)
-            .await
-        {
-            Decision::Allow => json!({"allowed": true}),
-            Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
-            Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
-        },
-    )
+    Ok(match call.server.inner.rbac.authorize(user, &attributes) {
+        Decision::Allow => json!({"allowed": true}),
+        Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
+        Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
+    })
 }
 
 fn resource(found: &Value) -> Attributes {
@@ -122,20 +145,62 @@ fn path(found: &Value) -> Attributes {
     }
 }
 
-fn rules(user: &UserInfo) -> Value {
-    let all = user.groups.iter().any(|group| group == MASTERS);
-    let resources = if all {
-        json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}])
-    } else {
-        json!([
-            {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
-            {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
-        ])
-    };
-    let paths = if all {
-        json!([{"verbs": ["*"], "nonResourceURLs": ["*"]}])
-    } else {
-        json!([{"verbs": ["get"], "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/livez", "/readyz", "/healthz", "/version"]}])
-    };
-    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
+/// All that the user may do in a namespace and beyond resources.
+fn rules(call: &Call, spec: &Value) -> Result<Value, ApiError> {
+    let namespace = spec["namespace"].as_str().unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(ApiError::BadRequest("no namespace on request".to_owned()));
+    }
+    let granted = call.server.inner.rbac.rules_of(&call.user, namespace);
+    let (mut resources, mut paths) = (Vec::new(), Vec::new());
+    for rule in &granted.rules {
+        let is_path = rule.non_resource_urls.iter().any(|urls| !urls.is_empty());
+        let list = if is_path { &mut paths } else { &mut resources };
+        list.push(shown(rule));
+    }
+    let mut status =
+        json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+    if !granted.missing.is_empty() {
+        status["evaluationError"] = json!(granted.missing.join(", "));
+    }
+    Ok(status)
+}
+
+fn shown(rule: &PolicyRule) -> Value {
+    let lists = [
+        ("apiGroups", &rule.api_groups),
+        ("resources", &rule.resources),
+        ("resourceNames", &rule.resource_names),
+        ("nonResourceURLs", &rule.non_resource_urls),
+    ];
+    let mut shown = Map::from_iter([("verbs".to_owned(), json!(rule.verbs))]);
+    for (name, list) in lists {
+        if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
+            shown.insert(name.to_owned(), json!(list));
+        }
+    }
+    Value::Object(shown)
+}
+
+/// Whose token is this?
+fn token(call: &Call, spec: &Value) -> Result<Value, ApiError> {
+    let token = spec["token"].as_str().unwrap_or_default();
+    if token.is_empty() {
+        let problem = FieldError::required("spec.token", "");
+        return Err(ApiError::invalid_field(&call.def, "", problem));
+    }
+    let wanted = texts(&spec["audiences"]);
+    let known = call.server.inner.authenticator.token(token);
+    Ok(match known {
+        Some(_) if !wanted.is_empty() && !wanted.iter().any(|audience| audience == AUDIENCE) => {
+            let error = format!(
+                "token audiences [{AUDIENCE}] is invalid for the target audiences {wanted:?}"
+            );
+            json!({"authenticated": false, "error": error})
+        }
+        Some(user) => {
+            json!({"authenticated": true, "user": user_info(&user), "audiences": [AUDIENCE]})
+        }
+        None => json!({"authenticated": false, "error": "the token is not known"}),
+    })
 }

@@ -371,6 +371,32 @@ mod tests {
     }
 
     #[test]
+    fn roles_and_bindings() {
+        const VERSION: &str = "rbac.authorization.k8s.io/v1";
+        let name = |name: &str| bytes(1, bytes(1, name));
+        // The empty text is the core group.
+        let rule = [bytes(1, "get"), bytes(2, ""), bytes(3, "secrets")].concat();
+        let raw = [name("r"), bytes(2, rule)].concat();
+        let expected = json!({
+            "apiVersion": VERSION, "kind": "Role", "metadata": {"name": "r"},
+            "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]}],
+        });
+        assert_eq!(parse(&object(VERSION, "Role", &raw)).unwrap(), expected);
+        let subject = [bytes(1, "User"), bytes(2, "g"), bytes(3, "ann")].concat();
+        let role = [bytes(1, "g"), bytes(2, "Role"), bytes(3, "r")].concat();
+        let raw = [name("b"), bytes(2, subject), bytes(3, role)].concat();
+        let expected = json!({
+            "apiVersion": VERSION, "kind": "RoleBinding", "metadata": {"name": "b"},
+            "subjects": [{"kind": "User", "apiGroup": "g", "name": "ann"}],
+            "roleRef": {"apiGroup": "g", "kind": "Role", "name": "r"},
+        });
+        assert_eq!(
+            parse(&object(VERSION, "RoleBinding", &raw)).unwrap(),
+            expected
+        );
+    }
+
+    #[test]
     fn times_numbers_and_lists() {
         let renewed = [number(1, 1_700_000_000), number(2, 123_456_000)].concat();
         let spec = [bytes(1, ""), number(2, 0), bytes(4, renewed), number(5, -1)].concat();

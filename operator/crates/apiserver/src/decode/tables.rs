@@ -23,7 +23,12 @@ pub(super) fn layout(api_version: &str, kind: &str) -> Option<&'static [Field]> 
         ("authentication.k8s.io/v1", "TokenReview") => TOKEN_REVIEW,
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => SELF_ACCESS,
         ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => SELF_RULES,
-        ("authorization.k8s.io/v1", "SubjectAccessReview") => SUBJECT_ACCESS,
+        ("authorization.k8s.io/v1", "SubjectAccessReview" | "LocalSubjectAccessReview") => {
+            SUBJECT_ACCESS
+        }
+        ("rbac.authorization.k8s.io/v1", "Role") => ROLE,
+        ("rbac.authorization.k8s.io/v1", "ClusterRole") => CLUSTER_ROLE,
+        ("rbac.authorization.k8s.io/v1", "RoleBinding" | "ClusterRoleBinding") => ROLE_BINDING,
         _ => return None,
     })
 }
@@ -187,6 +192,62 @@ const LEASE: &[Field] = &[
             field(5, "leaseTransitions", Int),
             field(6, "strategy", TextKept),
             field(7, "preferredHolder", TextKept),
+        ]),
+    ),
+];
+
+const ROLE: &[Field] = &[META, field(2, "rules", Messages(POLICY_RULE))];
+
+const CLUSTER_ROLE: &[Field] = &[
+    META,
+    field(2, "rules", Messages(POLICY_RULE)),
+    field(
+        3,
+        "aggregationRule",
+        Message(&[field(1, "clusterRoleSelectors", Messages(LABEL_SELECTOR))]),
+    ),
+];
+
+const POLICY_RULE: &[Field] = &[
+    field(1, "verbs", Texts),
+    field(2, "apiGroups", Texts),
+    field(3, "resources", Texts),
+    field(4, "resourceNames", Texts),
+    field(5, "nonResourceURLs", Texts),
+];
+
+const LABEL_SELECTOR: &[Field] = &[
+    field(1, "matchLabels", TextMap),
+    field(
+        2,
+        "matchExpressions",
+        Messages(&[
+            field(1, "key", Text),
+            field(2, "operator", Text),
+            field(3, "values", Texts),
+        ]),
+    ),
+];
+
+const ROLE_BINDING: &[Field] = &[
+    META,
+    field(
+        2,
+        "subjects",
+        Messages(&[
+            field(1, "kind", Text),
+            field(2, "apiGroup", Text),
+            field(3, "name", Text),
+            field(4, "namespace", Text),
+        ]),
+    ),
+    field(
+        3,
+        "roleRef",
+        Message(&[
+            field(1, "apiGroup", Text),
+            field(2, "kind", Text),
+            field(3, "name", Text),
         ]),
     ),
 ];

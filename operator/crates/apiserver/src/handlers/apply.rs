@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::write::{Part, Proposal, Written, insert, rewrite, with_manager};
 use super::{Call, Reply};
+use crate::authz;
 use crate::decode;
 use crate::managed_fields::{self, ApplyError};
 use crate::meta;
@@ -31,6 +32,7 @@ pub(crate) async fn apply(call: &Call, part: Part) -> Reply {
             Err(ApiError::NotFound(_)) if part == Part::Main => {}
             done => return done?.reply(call, StatusCode::OK),
         }
+        authz::may_create(call)?;
         match insert(call, stated.proposal(call, None)?).await {
             Err(ApiError::AlreadyExists(_)) if !call.query.dry_run()? => {}
             done => {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use store::{Consistency, Expect, Key, Object, Op, Store, Write, WriteError};
 
 use super::{Call, FieldValidation};
+use crate::authz::escalation;
 use crate::builtin::namespace;
 use crate::decode::nul_at;
 use crate::managed_fields::{self, FieldSet, Manager};
@@ -107,6 +108,7 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     def.strategy
         .prepare_create(&mut object, &WriteContext { now: &now });
     validate_new(def, &object)?;
+    escalation::check(call, &object, None)?;
     let attempts = if generated { GENERATED } else { 1 };
     for _ in 0..attempts {
         match insert_once(call, &object).await {
@@ -273,6 +275,7 @@ fn prepare(
         meta::count_generation(&mut new, old, def);
     }
     validate_changed(def, &new, old)?;
+    escalation::check(call, &new, Some(old))?;
     managed_fields::keep_times_if_unchanged(old, &mut new);
     Ok((!meta::is_no_op(&new, old)).then_some(new))
 }

@@ -53,6 +53,13 @@ impl FieldSelector {
         self.requirements.is_empty()
     }
 
+    /// The only name that it selects.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let mut tests = self.requirements.iter();
+        let test = tests.find(|test| test.equal && test.field == "metadata.name")?;
+        Some(&test.value)
+    }
+
     /// The fields it looks at.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.requirements

@@ -548,7 +548,7 @@ async fn who_asks_matters() {
         .unwrap();
     api.ask(request)
         .await
-        .fails(400, "impersonation is not supported");
+        .fails(403, "User \"joe\" cannot list resource");
     assert_eq!(open("/version").await, 200);
     assert_eq!(open("/api/v1/namespaces").await, 403);
 }

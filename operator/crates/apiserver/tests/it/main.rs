@@ -11,6 +11,7 @@ mod hostile;
 mod kinds;
 mod lists;
 mod namespaces;
+mod roles;
 mod runtime;
 mod support;
 mod tls;

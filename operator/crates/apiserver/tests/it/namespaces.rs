@@ -66,10 +66,14 @@ async fn it_ends_with_its_contents() {
     );
     api.until(&format!("{widgets}/free"), 404).await;
     api.until(&format!("{secrets}/s"), 404).await;
-    let waiting = api.get(&format!("{NAMESPACES}/shop")).await.is(200);
-    let message = waiting["status"]["conditions"][0]["message"]
-        .as_str()
-        .unwrap();
+    let mut watch = api.watch(&format!("{NAMESPACES}?watch=true")).await;
+    let message = loop {
+        let event = watch.next().await.unwrap();
+        let found = &event["object"]["status"]["conditions"][0]["message"];
+        if let Some(message) = found.as_str() {
+            break message.to_owned();
+        }
+    };
     assert!(message.contains("widgets.test.example/held"), "{message}");
 
     api.merge(
