@@ -4,8 +4,10 @@
 //! observer look sooner. Losing them costs time, never truth.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bollard::models::EventMessageTypeEnum as About;
 use bollard::query_parameters::EventsOptions;
 use futures::StreamExt;
 
@@ -64,10 +66,17 @@ async fn listen(inner: &Inner) {
     };
     let mut events = std::pin::pin!(connection.docker.events(Some(options)));
     while let Some(event) = events.next().await {
-        if let Err(error) = event {
-            let kind = ErrorKind::from_bollard(&inner.config.address.to_string(), error);
-            tracing::debug!(error = %kind, "the stream of Docker events broke");
-            return;
+        let about = match event {
+            Ok(event) => event.typ,
+            Err(error) => {
+                let kind = ErrorKind::from_bollard(&inner.config.address.to_string(), error);
+                tracing::debug!(error = %kind, "the stream of Docker events broke");
+                return;
+            }
+        };
+        // These lists are not read by every poll.
+        if matches!(about, Some(About::NODE | About::NETWORK)) {
+            inner.slow_due.store(true, Ordering::SeqCst);
         }
         inner.doorbell.notify_one();
     }

@@ -120,6 +120,7 @@ async fn an_event_makes_the_next_poll_come_sooner() {
     let address = engine.address().parse().unwrap();
     let slow = Config {
         poll_interval: PATIENCE * 2,
+        slow_poll_interval: PATIENCE * 2,
         ..Config::new(address, OWNER, "bell")
     };
     let client = Client::with(slow);
@@ -155,6 +156,18 @@ async fn an_event_makes_the_next_poll_come_sooner() {
         let _ = tokio::time::timeout(Duration::from_secs(2), changed.changed()).await;
         assert!(begun.elapsed() < PATIENCE, "no event was heard");
     }
+    // An event about what only slow polls read makes the next one such a poll.
+    engine.docker(&["network", "create", "--driver", "overlay", "bell-net"]);
+    client
+        .until_seen("the network", |snapshot| {
+            let seen = snapshot
+                .networks
+                .iter()
+                .any(|network| network.name == "bell-net");
+            seen.then_some(())
+        })
+        .await;
+    engine.docker(&["network", "rm", "bell-net"]);
     client.clean_up().await;
 }
 
