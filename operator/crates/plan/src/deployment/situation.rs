@@ -94,6 +94,15 @@ pub(super) fn compare<'a>(
     if rolled_back {
         target.task = live.task.clone();
         target.endpoint = live.endpoint.clone();
+        // They speak of the template that runs. And a write of labels alone just after a rollback,
+        // while an old task still stops, is an update to the Swarm: its state would then say that
+        // tasks were replaced since.
+        for key in [labels::SPEC_HASH, labels::GENERATION] {
+            match live.labels.get(key) {
+                Some(value) => target.labels.insert(key.to_owned(), value.clone()),
+                None => target.labels.remove(key),
+            };
+        }
     }
     // The hash says what we wrote last. After a rollback by hand it is an older one, but then this
     // very template had been written before.
@@ -223,8 +232,13 @@ fn was_rolled_back(input: &Input<'_>, service: &Service, desired: &Desired) -> b
             UpdateState::RollbackStarted => update.message != MANUAL_ROLLBACK,
             UpdateState::RollbackPaused | UpdateState::RollbackCompleted => true,
             UpdateState::Unknown => remembered,
-            // Tasks were replaced since: somebody changed the template after the rollback.
-            UpdateState::Updating | UpdateState::Paused | UpdateState::Completed => false,
+            // Something was written since. Labels alone look like this too, while an old task
+            // still stops; trying the failed template again for that would never end.
+            UpdateState::Updating | UpdateState::Paused | UpdateState::Completed => {
+                remembered
+                    && service.spec.labels.get(labels::SPEC_HASH)
+                        != desired.spec.labels.get(labels::SPEC_HASH)
+            }
         },
     }
 }

@@ -280,15 +280,13 @@ fn rollout(input: &Input<'_>, comparison: &Comparison<'_>, plan: &Plan) -> Optio
         RolloutState::Updating
     };
     let state = match comparison.update_state() {
-        // Written since the rollback, which left no trace in the Swarm.
-        _ if comparison.rolled_back && comparison.service.update.is_none() => {
-            before.as_ref().map_or(by_tasks, |rollout| rollout.state)
-        }
-        Some(UpdateState::Updating) => RolloutState::Updating,
-        Some(UpdateState::Paused) => RolloutState::Paused,
         Some(UpdateState::RollbackStarted) if comparison.rolled_back => RolloutState::RollingBack,
         Some(UpdateState::RollbackPaused) if comparison.rolled_back => RolloutState::RollbackPaused,
         Some(UpdateState::RollbackCompleted) if comparison.rolled_back => RolloutState::RolledBack,
+        // Written since the rollback, which left no trace in the Swarm.
+        _ if comparison.rolled_back => before.as_ref().map_or(by_tasks, |rollout| rollout.state),
+        Some(UpdateState::Updating) => RolloutState::Updating,
+        Some(UpdateState::Paused) => RolloutState::Paused,
         _ => by_tasks,
     };
     let message = match &comparison.service.update {
