@@ -15,15 +15,30 @@ pub struct RunArgs {
 
     /// Directory of everything this process keeps: the embedded Postgres, certificates, the
     /// admin kubeconfig. Made with mode 0700 when missing.
-    #[arg(long, env = "OBIENTE_DATA_DIR", default_value = ".obiente", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "OBIENTE_DATA_DIR",
+        default_value = ".obiente",
+        value_name = "DIR"
+    )]
     pub data_dir: PathBuf,
 
     /// Address that the API server listens on, HTTPS.
-    #[arg(long, env = "OBIENTE_LISTEN", default_value = "127.0.0.1:6443", value_name = "IP:PORT")]
+    #[arg(
+        long,
+        env = "OBIENTE_LISTEN",
+        default_value = "127.0.0.1:6443",
+        value_name = "IP:PORT"
+    )]
     pub listen: SocketAddr,
 
     /// Further host names or addresses that the serving certificate is valid for.
-    #[arg(long = "tls-san", env = "OBIENTE_TLS_SANS", value_delimiter = ',', value_name = "NAME")]
+    #[arg(
+        long = "tls-san",
+        env = "OBIENTE_TLS_SANS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
     pub tls_sans: Vec<String>,
 
     #[command(flatten)]
@@ -59,7 +74,12 @@ pub struct RunArgs {
     pub lease_seconds: u64,
 
     /// Overlay network that Traefik and every Deployment with ports share.
-    #[arg(long, env = "OBIENTE_INGRESS_NETWORK", default_value = "obiente-ingress", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "OBIENTE_INGRESS_NETWORK",
+        default_value = "obiente-ingress",
+        value_name = "NAME"
+    )]
     pub ingress_network: String,
 
     /// Subnet of the ingress network in CIDR notation, used when it is created. Every routed
@@ -70,7 +90,12 @@ pub struct RunArgs {
 
     /// Prefix of the overlay networks of namespaces: the network of namespace `shop` is
     /// `<prefix>shop`.
-    #[arg(long, env = "OBIENTE_NETWORK_PREFIX", default_value = "obiente-", value_name = "PREFIX")]
+    #[arg(
+        long,
+        env = "OBIENTE_NETWORK_PREFIX",
+        default_value = "obiente-",
+        value_name = "PREFIX"
+    )]
     pub network_prefix: String,
 
     /// Seconds between two reads of Docker by Traefik (`providers.swarm.refreshSeconds`): a
@@ -166,7 +191,9 @@ pub enum Role {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Controllers need an API server.
-    #[error("--role controllers needs --kubeconfig FILE, a kubeconfig of the API server to work against")]
+    #[error(
+        "--role controllers needs --kubeconfig FILE, a kubeconfig of the API server to work against"
+    )]
     ControllersWithoutKubeconfig,
     /// Only separate controllers use a kubeconfig.
     #[error("--kubeconfig {0} is only used with --role controllers; leave it out")]
@@ -187,7 +214,9 @@ pub enum ConfigError {
     #[error("--ingress-subnet {0}: not a subnet; right is for example 10.224.0.0/16")]
     Subnet(String),
     /// Not a network name.
-    #[error("{flag} {value:?}: a Docker network name has letters, digits, '_', '.' and '-' and begins with a letter or digit")]
+    #[error(
+        "{flag} {value:?}: a Docker network name has letters, digits, '_', '.' and '-' and begins with a letter or digit"
+    )]
     NetworkName {
         /// The flag.
         flag: &'static str,
@@ -209,7 +238,10 @@ impl RunArgs {
             }
             _ => {}
         }
-        if !["unix://", "tcp://", "http://"].iter().any(|scheme| self.docker_host.starts_with(scheme)) {
+        if !["unix://", "tcp://", "http://"]
+            .iter()
+            .any(|scheme| self.docker_host.starts_with(scheme))
+        {
             return Err(ConfigError::DockerHost(self.docker_host.clone()));
         }
         if let Some(subnet) = &self.ingress_subnet
@@ -217,11 +249,15 @@ impl RunArgs {
         {
             return Err(ConfigError::Subnet(subnet.clone()));
         }
-        for (flag, value) in
-            [("--ingress-network", &self.ingress_network), ("--network-prefix", &self.network_prefix)]
-        {
+        for (flag, value) in [
+            ("--ingress-network", &self.ingress_network),
+            ("--network-prefix", &self.network_prefix),
+        ] {
             if !is_network_name(value) {
-                return Err(ConfigError::NetworkName { flag, value: value.clone() });
+                return Err(ConfigError::NetworkName {
+                    flag,
+                    value: value.clone(),
+                });
             }
         }
         Ok(())
@@ -236,13 +272,17 @@ impl RunArgs {
 fn is_ipv4_subnet(text: &str) -> bool {
     text.split_once('/').is_some_and(|(address, length)| {
         address.parse::<std::net::Ipv4Addr>().is_ok()
-            && length.parse::<u8>().is_ok_and(|length| (8..=29).contains(&length))
+            && length
+                .parse::<u8>()
+                .is_ok_and(|length| (8..=29).contains(&length))
     })
 }
 
 fn is_network_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
 #[cfg(test)]
@@ -259,7 +299,8 @@ mod tests {
     }
 
     fn check(flags: &[&str]) -> Result<(), String> {
-        let line = Line::try_parse_from(std::iter::once(&"run").chain(flags)).map_err(|e| e.to_string())?;
+        let line = Line::try_parse_from(std::iter::once(&"run").chain(flags))
+            .map_err(|e| e.to_string())?;
         line.run.validate().map_err(|e| e.to_string())
     }
 
@@ -267,18 +308,35 @@ mod tests {
     fn flags_that_make_no_sense_are_refused_with_what_is_right() {
         for (flags, says) in [
             (&["--role", "controllers"][..], "needs --kubeconfig"),
-            (&["--role", "controllers", "--kubeconfig", "k"], "needs --database-url"),
+            (
+                &["--role", "controllers", "--kubeconfig", "k"],
+                "needs --database-url",
+            ),
             (&["--kubeconfig", "k"], "leave it out"),
-            (&["--docker-host", "ssh://box"], "unix:///var/run/docker.sock"),
+            (
+                &["--docker-host", "ssh://box"],
+                "unix:///var/run/docker.sock",
+            ),
             (&["--ingress-subnet", "10.0.0.0"], "10.224.0.0/16"),
             (&["--ingress-network", "a b"], "network name"),
             (&["--lease-seconds", "1"], "3..=300"),
-            (&["--role", "agent"], "possible values: all, apiserver, controllers"),
+            (
+                &["--role", "agent"],
+                "possible values: all, apiserver, controllers",
+            ),
         ] {
             let error = check(flags).unwrap_err();
             assert!(error.contains(says), "{flags:?}: {error}");
         }
         assert_eq!(check(&[]), Ok(()));
-        assert_eq!(check(&["--ingress-subnet", "10.224.0.0/16", "--docker-host", "tcp://10.0.0.1:2375"]), Ok(()));
+        assert_eq!(
+            check(&[
+                "--ingress-subnet",
+                "10.224.0.0/16",
+                "--docker-host",
+                "tcp://10.0.0.1:2375"
+            ]),
+            Ok(())
+        );
     }
 }

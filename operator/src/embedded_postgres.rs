@@ -71,7 +71,9 @@ impl EmbeddedPostgres {
         let mut url = String::from("postgres:///postgres?user=obiente&host=");
         for byte in self.sockets.as_os_str().as_encoded_bytes() {
             match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' => url.push(*byte as char),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' => {
+                    url.push(*byte as char)
+                }
                 other => url.push_str(&format!("%{other:02X}")),
             }
         }
@@ -80,7 +82,11 @@ impl EmbeddedPostgres {
 
     /// Starts the server again whenever it is gone, until `cancel`.
     pub async fn supervise(self, cancel: CancellationToken) {
-        while cancel.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
+        while cancel
+            .run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL))
+            .await
+            .is_some()
+        {
             if self.runs() {
                 continue;
             }
@@ -93,13 +99,16 @@ impl EmbeddedPostgres {
 
     /// Stops the server, ending its connections.
     pub async fn stop(&self) -> anyhow::Result<()> {
-        self.pg_ctl(&["stop", "-m", "fast", "-t", START_STOP_SECONDS]).await
+        self.pg_ctl(&["stop", "-m", "fast", "-t", START_STOP_SECONDS])
+            .await
     }
 
     /// Does the process named in `postmaster.pid` live, and is it this server's? After a restart of
     /// the machine its number may be another server's; each works in its own data directory.
     fn runs(&self) -> bool {
-        let Ok(pid_file) = std::fs::read_to_string(self.data.join("postmaster.pid")) else { return false };
+        let Ok(pid_file) = std::fs::read_to_string(self.data.join("postmaster.pid")) else {
+            return false;
+        };
         let pid = pid_file.lines().next().unwrap_or_default().trim();
         std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|directory| directory == self.data)
     }
@@ -118,9 +127,18 @@ impl EmbeddedPostgres {
             self.sockets.display()
         );
         let log = self.log.to_string_lossy().into_owned();
-        self.pg_ctl(&["start", "-w", "-t", START_STOP_SECONDS, "-l", &log, "-o", &options])
-            .await
-            .with_context(|| format!("see {}", self.log.display()))?;
+        self.pg_ctl(&[
+            "start",
+            "-w",
+            "-t",
+            START_STOP_SECONDS,
+            "-l",
+            &log,
+            "-o",
+            &options,
+        ])
+        .await
+        .with_context(|| format!("see {}", self.log.display()))?;
         tracing::info!(data = %self.data.display(), "the embedded Postgres runs");
         Ok(())
     }
@@ -132,12 +150,27 @@ impl EmbeddedPostgres {
             std::fs::remove_dir_all(&self.data)?;
         }
         let data = self.data.to_string_lossy().into_owned();
-        self.run("initdb", &["-D", &data, "-U", "obiente", "-A", "trust", "-E", "UTF8", "--locale=C"]).await
+        self.run(
+            "initdb",
+            &[
+                "-D",
+                &data,
+                "-U",
+                "obiente",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ],
+        )
+        .await
     }
 
     async fn pg_ctl(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let data = self.data.to_string_lossy().into_owned();
-        self.run("pg_ctl", &[&["-D", &data], arguments].concat()).await
+        self.run("pg_ctl", &[&["-D", &data], arguments].concat())
+            .await
     }
 
     async fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
@@ -196,13 +229,24 @@ fn account() -> anyhow::Result<(u32, u32)> {
 /// The command that drops to the account. Where a directory above ours is closed to it (such as
 /// /root), it keeps the one capability that lets it pass: it still owns nothing but its files.
 fn run_as(directory: &Path) -> Vec<OsString> {
-    let mut command = vec!["setpriv", "--reuid", ACCOUNT, "--regid", ACCOUNT, "--init-groups"];
-    let closed = directory
-        .ancestors()
-        .skip(1)
-        .any(|above| std::fs::metadata(above).is_ok_and(|found| found.permissions().mode() & 0o001 == 0));
+    let mut command = vec![
+        "setpriv",
+        "--reuid",
+        ACCOUNT,
+        "--regid",
+        ACCOUNT,
+        "--init-groups",
+    ];
+    let closed = directory.ancestors().skip(1).any(|above| {
+        std::fs::metadata(above).is_ok_and(|found| found.permissions().mode() & 0o001 == 0)
+    });
     if closed {
-        command.extend(["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]);
+        command.extend([
+            "--inh-caps",
+            "+dac_read_search",
+            "--ambient-caps",
+            "+dac_read_search",
+        ]);
     }
     command.push("--");
     command.into_iter().map(OsString::from).collect()
@@ -214,13 +258,18 @@ fn socket_directory(directory: &Path) -> PathBuf {
     if ours.as_os_str().len() <= LONGEST_SOCKET_DIR {
         return ours;
     }
-    let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, directory.as_os_str().as_encoded_bytes());
+    let name = uuid::Uuid::new_v5(
+        &uuid::Uuid::NAMESPACE_URL,
+        directory.as_os_str().as_encoded_bytes(),
+    );
     std::env::temp_dir().join(format!("obiente-{}", name.simple()))
 }
 
 /// The directory of `initdb` and its companions; for an existing cluster, of its own version.
 fn find_binaries(data: &Path) -> anyhow::Result<PathBuf> {
-    let version = std::fs::read_to_string(data.join("PG_VERSION")).ok().map(|text| text.trim().to_owned());
+    let version = std::fs::read_to_string(data.join("PG_VERSION"))
+        .ok()
+        .map(|text| text.trim().to_owned());
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
     for root in BINARY_ROOTS.iter().map(Path::new) {
         for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
@@ -234,7 +283,9 @@ fn find_binaries(data: &Path) -> anyhow::Result<PathBuf> {
     }
     found.sort();
     let fitting = match &version {
-        Some(version) => found.into_iter().find(|(major, _)| major.to_string() == *version),
+        Some(version) => found
+            .into_iter()
+            .find(|(major, _)| major.to_string() == *version),
         None => found.pop(),
     };
     if let Some((_, directory)) = fitting {
@@ -242,7 +293,8 @@ fn find_binaries(data: &Path) -> anyhow::Result<PathBuf> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     if version.is_none()
-        && let Some(directory) = std::env::split_paths(&path).find(|directory| directory.join("initdb").exists())
+        && let Some(directory) =
+            std::env::split_paths(&path).find(|directory| directory.join("initdb").exists())
     {
         return Ok(directory);
     }
@@ -266,14 +318,27 @@ mod tests {
 
     #[tokio::test]
     async fn it_starts_is_found_again_and_stops() {
-        let dir = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap();
-        let first = EmbeddedPostgres::start(&dir.path().join("postgres")).await.unwrap();
+        let dir = tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .unwrap();
+        let first = EmbeddedPostgres::start(&dir.path().join("postgres"))
+            .await
+            .unwrap();
         assert!(first.runs());
         let pid = std::fs::read_to_string(first.data.join("postmaster.pid")).unwrap();
-        let second = EmbeddedPostgres::start(&dir.path().join("postgres")).await.unwrap();
-        assert_eq!(std::fs::read_to_string(second.data.join("postmaster.pid")).unwrap(), pid);
+        let second = EmbeddedPostgres::start(&dir.path().join("postgres"))
+            .await
+            .unwrap();
+        assert_eq!(
+            std::fs::read_to_string(second.data.join("postmaster.pid")).unwrap(),
+            pid
+        );
         let pool = sqlx::PgPool::connect(&second.url()).await.unwrap();
-        let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&pool).await.unwrap();
+        let one: i32 = sqlx::query_scalar("SELECT 1")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
         assert_eq!(one, 1);
         second.stop().await.unwrap();
         assert!(!first.runs());
@@ -283,6 +348,9 @@ mod tests {
     fn a_socket_path_that_is_too_long_moves_to_the_temporary_directory() {
         let long = Path::new("/x").join("y".repeat(120));
         assert!(socket_directory(&long).as_os_str().len() <= LONGEST_SOCKET_DIR);
-        assert_eq!(socket_directory(Path::new("/srv/o")), Path::new("/srv/o/sockets"));
+        assert_eq!(
+            socket_directory(Path::new("/srv/o")),
+            Path::new("/srv/o/sockets")
+        );
     }
 }

@@ -57,11 +57,20 @@ impl Health {
         self.with(name, false, run)
     }
 
-    fn with<F>(mut self, name: &'static str, readiness: bool, run: impl Fn() -> F + Send + Sync + 'static) -> Self
+    fn with<F>(
+        mut self,
+        name: &'static str,
+        readiness: bool,
+        run: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Result<Value, String>> + Send + 'static,
     {
-        self.checks.push(Check { name, readiness, run: Arc::new(move || Box::pin(run())) });
+        self.checks.push(Check {
+            name,
+            readiness,
+            run: Arc::new(move || Box::pin(run())),
+        });
         self
     }
 
@@ -77,9 +86,9 @@ impl Health {
 
     async fn run(&self) -> Vec<(&Check, Result<Value, String>)> {
         futures::future::join_all(self.checks.iter().map(|check| async move {
-            let outcome = tokio::time::timeout(CHECK_TIMEOUT, (check.run)()).await.unwrap_or_else(|_| {
-                Err(format!("no answer within {} s", CHECK_TIMEOUT.as_secs()))
-            });
+            let outcome = tokio::time::timeout(CHECK_TIMEOUT, (check.run)())
+                .await
+                .unwrap_or_else(|_| Err(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())));
             (check, outcome)
         }))
         .await
@@ -90,8 +99,16 @@ async fn livez() -> &'static str {
     "ok"
 }
 
-async fn readyz(State(health): State<Arc<Health>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
-    let outcomes: Vec<_> = health.run().await.into_iter().filter(|(check, _)| check.readiness).collect();
+async fn readyz(
+    State(health): State<Arc<Health>>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let outcomes: Vec<_> = health
+        .run()
+        .await
+        .into_iter()
+        .filter(|(check, _)| check.readiness)
+        .collect();
     let ready = outcomes.iter().all(|(_, outcome)| outcome.is_ok());
     if ready && !query.contains_key("verbose") {
         return "ok".into_response();
@@ -103,13 +120,19 @@ async fn readyz(State(health): State<Arc<Health>>, Query(query): Query<BTreeMap<
             Err(reason) => format!("[-]{} failed: {reason}\n", check.name),
         })
         .collect();
-    text.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
+    text.push_str(if ready {
+        "readyz check passed\n"
+    } else {
+        "readyz check failed\n"
+    });
     (status(ready), text).into_response()
 }
 
 async fn health(State(health): State<Arc<Health>>) -> Response {
     let outcomes = health.run().await;
-    let ready = outcomes.iter().all(|(check, outcome)| outcome.is_ok() || !check.readiness);
+    let ready = outcomes
+        .iter()
+        .all(|(check, outcome)| outcome.is_ok() || !check.readiness);
     let all = outcomes.iter().all(|(_, outcome)| outcome.is_ok());
     let checks: BTreeMap<&str, Value> = outcomes
         .into_iter()
@@ -126,11 +149,19 @@ async fn health(State(health): State<Arc<Health>>) -> Response {
         (true, false) => "degraded",
         (false, _) => "unready",
     };
-    (status(ready), Json(json!({"status": word, "checks": checks}))).into_response()
+    (
+        status(ready),
+        Json(json!({"status": word, "checks": checks})),
+    )
+        .into_response()
 }
 
 fn status(ready: bool) -> StatusCode {
-    if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }
 
 #[cfg(test)]
@@ -141,10 +172,14 @@ mod tests {
     use super::*;
 
     async fn ask(health: Health, path: &str) -> (u16, String) {
-        let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let request = axum::http::Request::get(path)
+            .body(axum::body::Body::empty())
+            .unwrap();
         let response = health.router().oneshot(request).await.unwrap();
         let code = response.status().as_u16();
-        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16)
+            .await
+            .unwrap();
         (code, String::from_utf8(body.to_vec()).unwrap())
     }
 
@@ -156,7 +191,10 @@ mod tests {
         assert_eq!(ask(swarm_away.clone(), "/readyz").await, (200, "ok".into()));
         let (code, body) = ask(swarm_away, "/health").await;
         assert_eq!(code, 200);
-        assert!(body.contains("\"degraded\"") && body.contains("no route"), "{body}");
+        assert!(
+            body.contains("\"degraded\"") && body.contains("no route"),
+            "{body}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,6 +203,9 @@ mod tests {
         assert_eq!(ask(hangs.clone(), "/livez").await.0, 200);
         let (code, body) = ask(hangs, "/readyz?verbose").await;
         assert_eq!(code, 503);
-        assert!(body.contains("[-]store failed: no answer within 1 s"), "{body}");
+        assert!(
+            body.contains("[-]store failed: no answer within 1 s"),
+            "{body}"
+        );
     }
 }

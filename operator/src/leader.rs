@@ -39,7 +39,10 @@ impl Leadership {
     }
 
     fn set(&self, epoch: Option<Epoch>, holder: &str) {
-        *self.0.write() = State { epoch, holder: holder.to_owned() };
+        *self.0.write() = State {
+            epoch,
+            holder: holder.to_owned(),
+        };
     }
 }
 
@@ -94,11 +97,20 @@ async fn end_with(token: CancellationToken, work: impl Future<Output = ()>) {
 
 /// Renews the lease until `stop`, or until it may no longer be acted on. Returns it where it is
 /// still ours.
-async fn hold(store: &Store, mut lease: Lease, ttl: Duration, stop: &CancellationToken) -> Option<Lease> {
+async fn hold(
+    store: &Store,
+    mut lease: Lease,
+    ttl: Duration,
+    stop: &CancellationToken,
+) -> Option<Lease> {
     loop {
         let end = lease.act_until();
         let pause = (ttl / 6).min(end.saturating_duration_since(Instant::now()));
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        if stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_none()
+        {
             return Some(lease);
         }
         match tokio::time::timeout_at(end.into(), store.renew_lease(&mut lease)).await {

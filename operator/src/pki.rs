@@ -45,11 +45,16 @@ impl Pki {
     /// Opens the directory, making the CA when there is none.
     pub fn open(directory: &Path, sans: Vec<String>) -> anyhow::Result<Self> {
         create_private_dir(directory)?;
-        let this = Self { directory: directory.to_owned(), sans };
+        let this = Self {
+            directory: directory.to_owned(),
+            sans,
+        };
         if !this.path("ca.crt").exists() {
             let key = KeyPair::generate()?;
             let mut params = CertificateParams::default();
-            params.distinguished_name.push(DnType::CommonName, "obiente-ca");
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "obiente-ca");
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             set_validity(&mut params, CA_LIFE);
@@ -73,7 +78,9 @@ impl Pki {
         let same = fs::read_to_string(&names).is_ok_and(|found| found == wanted);
         let leaf = self.leaf("server", !same, || {
             let mut params = CertificateParams::new(self.sans.clone())?;
-            params.distinguished_name.push(DnType::CommonName, "obiente-apiserver");
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "obiente-apiserver");
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
             Ok(params)
         })?;
@@ -86,7 +93,9 @@ impl Pki {
         self.leaf(file, false, || {
             let mut params = CertificateParams::default();
             params.distinguished_name.push(DnType::CommonName, user);
-            params.distinguished_name.push(DnType::OrganizationName, group);
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, group);
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             Ok(params)
         })
@@ -98,9 +107,15 @@ impl Pki {
         renew: bool,
         params: impl FnOnce() -> anyhow::Result<CertificateParams>,
     ) -> anyhow::Result<Leaf> {
-        let (cert, key) = (self.path(&format!("{file}.crt")), self.path(&format!("{file}.key")));
+        let (cert, key) = (
+            self.path(&format!("{file}.crt")),
+            self.path(&format!("{file}.key")),
+        );
         if !renew && cert.exists() && key.exists() {
-            let leaf = Leaf { cert: read(&cert)?, key: read(&key)? };
+            let leaf = Leaf {
+                cert: read(&cert)?,
+                key: read(&key)?,
+            };
             if remaining(&leaf.cert)? > LEAF_LIFE / 3 {
                 return Ok(leaf);
             }
@@ -112,7 +127,10 @@ impl Pki {
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, LEAF_LIFE);
         let pair = KeyPair::generate()?;
-        let leaf = Leaf { cert: params.signed_by(&pair, &issuer)?.pem(), key: pair.serialize_pem() };
+        let leaf = Leaf {
+            cert: params.signed_by(&pair, &issuer)?.pem(),
+            key: pair.serialize_pem(),
+        };
         write_private(&key, &leaf.key)?;
         write_private(&cert, &leaf.cert)?;
         tracing::info!(certificate = %cert.display(), "issued a certificate");
@@ -124,7 +142,9 @@ impl Pki {
     pub fn tls(&self) -> anyhow::Result<(rustls::ServerConfig, Arc<ServingCert>)> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca()?.as_bytes())?)?;
-        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build()?;
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
+            .allow_unauthenticated()
+            .build()?;
         let serving = Arc::new(ServingCert(RwLock::new(certified(&self.server()?)?)));
         let mut config = rustls::ServerConfig::builder()
             .with_client_cert_verifier(verifier)
@@ -136,7 +156,10 @@ impl Pki {
     /// Renews what is due and puts the serving certificate in place.
     pub fn renew(&self, serving: &ServingCert) -> anyhow::Result<()> {
         let key = certified(&self.server()?)?;
-        *serving.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = key;
+        *serving
+            .0
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = key;
         Ok(())
     }
 
@@ -151,7 +174,12 @@ pub struct ServingCert(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for ServingCert {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+        Some(
+            self.0
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone(),
+        )
     }
 }
 
@@ -193,14 +221,18 @@ fn set_validity(params: &mut CertificateParams, life: Duration) {
 
 fn remaining(pem: &str) -> anyhow::Result<Duration> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes())?;
-    let (_, cert) = x509_parser::parse_x509_certificate(&der).context("parse our own certificate")?;
+    let (_, cert) =
+        x509_parser::parse_x509_certificate(&der).context("parse our own certificate")?;
     Ok(cert.validity().not_after.to_datetime() - OffsetDateTime::now_utc())
 }
 
 fn certified(leaf: &Leaf) -> anyhow::Result<Arc<CertifiedKey>> {
     let chain = vec![CertificateDer::from_pem_slice(leaf.cert.as_bytes())?];
     let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes())?;
-    Ok(Arc::new(CertifiedKey::new(chain, rustls::crypto::ring::sign::any_supported_type(&key)?)))
+    Ok(Arc::new(CertifiedKey::new(
+        chain,
+        rustls::crypto::ring::sign::any_supported_type(&key)?,
+    )))
 }
 
 #[cfg(test)]
@@ -222,7 +254,10 @@ mod tests {
         let again = Pki::open(dir.path(), names(&["localhost"])).unwrap();
         assert_eq!(again.ca().unwrap(), ca);
         assert_eq!(again.server().unwrap(), server);
-        assert_eq!(again.client("admin", "admin", "system:masters").unwrap(), admin);
+        assert_eq!(
+            again.client("admin", "admin", "system:masters").unwrap(),
+            admin
+        );
 
         let renamed = Pki::open(dir.path(), names(&["localhost", "10.0.0.1"])).unwrap();
         assert_ne!(renamed.server().unwrap(), server);
@@ -233,9 +268,15 @@ mod tests {
     fn keys_are_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        Pki::open(dir.path(), names(&["localhost"])).unwrap().server().unwrap();
+        Pki::open(dir.path(), names(&["localhost"]))
+            .unwrap()
+            .server()
+            .unwrap();
         for file in ["ca.key", "server.key"] {
-            let mode = fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
+            let mode = fs::metadata(dir.path().join(file))
+                .unwrap()
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o077, 0, "{file}");
         }
     }

@@ -41,7 +41,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     shutdown::listen(stop.clone())?;
 
     let database = Database::open(&args.database, &args.data_dir).await?;
-    let outcome = match stop.run_until_cancelled(open_store(&database, &args.database)).await {
+    let outcome = match stop
+        .run_until_cancelled(open_store(&database, &args.database))
+        .await
+    {
         Some(store) => serve(&args, store?, stop).await,
         None => Ok(()),
     };
@@ -51,14 +54,20 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
 /// `operator migrate`.
 pub async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
-    let url = args.database_url.as_deref().context("--database-url (or DATABASE_URL) names the database to migrate")?;
+    let url = args
+        .database_url
+        .as_deref()
+        .context("--database-url (or DATABASE_URL) names the database to migrate")?;
     Store::open(store::Config::new(url)).await?.close().await;
     println!("the database schema is up to date");
     Ok(())
 }
 
 async fn open_store(database: &Database, args: &DatabaseArgs) -> anyhow::Result<Store> {
-    let config = store::Config { max_connections: args.database_connections, ..store::Config::new(database.url()) };
+    let config = store::Config {
+        max_connections: args.database_connections,
+        ..store::Config::new(database.url())
+    };
     Ok(Store::open(config).await?)
 }
 
@@ -81,7 +90,9 @@ async fn serve(args: &RunArgs, store: Store, stop: CancellationToken) -> anyhow:
     metrics::register_process(&mut registry);
     store.metrics().register(&mut registry);
     let leadership = Leadership::default();
-    let swarm = (args.role != Role::Apiserver).then(|| connect_swarm(args, &store)).transpose()?;
+    let swarm = (args.role != Role::Apiserver)
+        .then(|| connect_swarm(args, &store))
+        .transpose()?;
     let controller_metrics = controllers::Metrics::default();
     if let Some(swarm) = &swarm {
         swarm.metrics().register(&mut registry);
@@ -98,7 +109,10 @@ async fn serve(args: &RunArgs, store: Store, stop: CancellationToken) -> anyhow:
     let observing = CancellationToken::new();
     let observer = swarm.as_ref().map(|swarm| swarm.spawn(observing.clone()));
     let campaign = swarm.map(|swarm| {
-        let settings = Settings { cluster: cluster_config(args, &store), concurrency: args.concurrency };
+        let settings = Settings {
+            cluster: cluster_config(args, &store),
+            concurrency: args.concurrency,
+        };
         let sink = Arc::new(StoreSink::new(store.clone(), leadership.clone()));
         let work = move |token: CancellationToken| {
             run_controllers(
@@ -112,13 +126,22 @@ async fn serve(args: &RunArgs, store: Store, stop: CancellationToken) -> anyhow:
         };
         let ttl = Duration::from_secs(args.lease_seconds);
         let identity = identity(args);
-        tokio::spawn(leader::campaign(store.clone(), identity, ttl, leadership, stop.clone(), work))
+        tokio::spawn(leader::campaign(
+            store.clone(),
+            identity,
+            ttl,
+            leadership,
+            stop.clone(),
+            work,
+        ))
     });
     server.announce(args);
 
     stop.cancelled().await;
     if let Some(campaign) = campaign
-        && tokio::time::timeout(CONTROLLERS_STOP, campaign).await.is_err()
+        && tokio::time::timeout(CONTROLLERS_STOP, campaign)
+            .await
+            .is_err()
     {
         tracing::warn!("a reconcile did not end in time; the next start goes on with it");
     }
@@ -135,7 +158,11 @@ async fn serve(args: &RunArgs, store: Store, stop: CancellationToken) -> anyhow:
 fn connect_swarm(args: &RunArgs, store: &Store) -> anyhow::Result<Swarm> {
     let config = swarm::Config {
         poll_interval: args.poll_interval(),
-        ..swarm::Config::new(args.docker_host.parse()?, labels::CLUSTER_UID, &store.cluster_uid().to_string())
+        ..swarm::Config::new(
+            args.docker_host.parse()?,
+            labels::CLUSTER_UID,
+            &store.cluster_uid().to_string(),
+        )
     };
     Ok(Swarm::connect(config))
 }
@@ -146,7 +173,9 @@ fn cluster_config(args: &RunArgs, store: &Store) -> ClusterConfig {
         ingress_network: args.ingress_network.clone(),
         ingress_subnet: args.ingress_subnet.clone(),
         namespace_network: format!("{}{{namespace}}", args.network_prefix),
-        traefik: TraefikConfig { refresh: Duration::from_secs(args.traefik_refresh_seconds) },
+        traefik: TraefikConfig {
+            refresh: Duration::from_secs(args.traefik_refresh_seconds),
+        },
         ..ClusterConfig::default()
     }
 }
@@ -171,7 +200,12 @@ fn identity(args: &RunArgs) -> String {
 }
 
 async fn client_from(file: &std::path::Path) -> anyhow::Result<Client> {
-    let kubeconfig = kube::config::Kubeconfig::read_from(file).with_context(|| format!("read {}", file.display()))?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await?;
+    let kubeconfig = kube::config::Kubeconfig::read_from(file)
+        .with_context(|| format!("read {}", file.display()))?;
+    let config = kube::Config::from_custom_kubeconfig(
+        kubeconfig,
+        &kube::config::KubeConfigOptions::default(),
+    )
+    .await?;
     Ok(Client::try_from(config)?)
 }

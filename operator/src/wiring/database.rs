@@ -13,7 +13,11 @@ pub(super) enum Database {
     /// Somebody else's.
     Given(String),
     /// Ours, started again whenever it is gone.
-    Embedded { postgres: EmbeddedPostgres, supervisor: JoinHandle<()>, cancel: CancellationToken },
+    Embedded {
+        postgres: EmbeddedPostgres,
+        supervisor: JoinHandle<()>,
+        cancel: CancellationToken,
+    },
 }
 
 impl Database {
@@ -24,7 +28,11 @@ impl Database {
         let postgres = EmbeddedPostgres::start(&data_dir.join("postgres")).await?;
         let cancel = CancellationToken::new();
         let supervisor = tokio::spawn(postgres.clone().supervise(cancel.clone()));
-        Ok(Self::Embedded { postgres, supervisor, cancel })
+        Ok(Self::Embedded {
+            postgres,
+            supervisor,
+            cancel,
+        })
     }
 
     pub fn url(&self) -> String {
@@ -35,7 +43,14 @@ impl Database {
     }
 
     pub async fn stop(self) {
-        let Self::Embedded { postgres, supervisor, cancel } = self else { return };
+        let Self::Embedded {
+            postgres,
+            supervisor,
+            cancel,
+        } = self
+        else {
+            return;
+        };
         cancel.cancel();
         let _ = supervisor.await;
         match postgres.stop().await {

@@ -24,18 +24,36 @@ impl StoreSink {
 #[async_trait]
 impl ProjectionSink for StoreSink {
     async fn load(&self, table: Table) -> Result<BTreeMap<String, String>, SinkError> {
-        self.store.load_projection(of(table)).await.map_err(failed(table))
+        self.store
+            .load_projection(of(table))
+            .await
+            .map_err(failed(table))
     }
 
-    async fn write(&self, table: Table, upserts: Vec<Row>, deletes: BTreeSet<String>) -> Result<(), SinkError> {
+    async fn write(
+        &self,
+        table: Table,
+        upserts: Vec<Row>,
+        deletes: BTreeSet<String>,
+    ) -> Result<(), SinkError> {
         let Some(epoch) = self.leadership.epoch() else {
-            return Err(SinkError { table, message: "this process does not lead".to_owned() });
+            return Err(SinkError {
+                table,
+                message: "this process does not lead".to_owned(),
+            });
         };
         let rows = upserts
             .into_iter()
-            .map(|row| ProjectionRow { key: row.key, hash: row.hash, columns: row.columns })
+            .map(|row| ProjectionRow {
+                key: row.key,
+                hash: row.hash,
+                columns: row.columns,
+            })
             .collect();
-        self.store.write_projection(&epoch, of(table), rows, deletes).await.map_err(failed(table))
+        self.store
+            .write_projection(&epoch, of(table), rows, deletes)
+            .await
+            .map_err(failed(table))
     }
 }
 
@@ -48,5 +66,8 @@ fn of(table: Table) -> ProjectionTable {
 }
 
 fn failed<E: std::fmt::Display>(table: Table) -> impl FnOnce(E) -> SinkError {
-    move |error| SinkError { table, message: error.to_string() }
+    move |error| SinkError {
+        table,
+        message: error.to_string(),
+    }
 }

@@ -45,7 +45,10 @@ pub(super) async fn start(
     mut registry: Registry,
 ) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
-        format!("listen on {}: give another --listen, or stop what uses the port", args.listen)
+        format!(
+            "listen on {}: give another --listen, or stop what uses the port",
+            args.listen
+        )
     })?;
     let cancel = CancellationToken::new();
     let health = health(store, swarm, leadership).router();
@@ -53,10 +56,24 @@ pub(super) async fn start(
         // Nothing here is worth a certificate: health and counters, in plain HTTP.
         let app = health.merge(metrics_route(registry));
         let stopped = cancel.clone().cancelled_owned();
-        let serving = tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await });
-        return Ok(Server { api: None, loops: JoinSet::new(), serving, cancel });
+        let serving = tokio::spawn(async move {
+            axum::serve(listener, app)
+                .with_graceful_shutdown(stopped)
+                .await
+        });
+        return Ok(Server {
+            api: None,
+            loops: JoinSet::new(),
+            serving,
+            cancel,
+        });
     }
-    let api = ApiServer::new(store.clone(), api_types::crds(), apiserver::Config::default()).await?;
+    let api = ApiServer::new(
+        store.clone(),
+        api_types::crds(),
+        apiserver::Config::default(),
+    )
+    .await?;
     api.register_metrics(&mut registry);
     let pki = Pki::open(&args.data_dir.join("pki"), names(args))?;
     write_kubeconfig(args, &pki)?;
@@ -68,7 +85,12 @@ pub(super) async fn start(
         let (api, cancel) = (api.clone(), cancel.clone());
         tokio::spawn(async move { api.serve(app, listener, tls, cancel).await })
     };
-    Ok(Server { api: Some(api), loops, serving, cancel })
+    Ok(Server {
+        api: Some(api),
+        loops,
+        serving,
+        cancel,
+    })
 }
 
 impl Server {
@@ -105,7 +127,10 @@ impl Server {
 
 /// A client of our own API server, in memory: no socket, no second code path.
 pub(super) fn own_client(api: &ApiServer) -> Client {
-    let user = UserInfo::new("system:obiente:controllers", &[MASTERS, "system:authenticated"]);
+    let user = UserInfo::new(
+        "system:obiente:controllers",
+        &[MASTERS, "system:authenticated"],
+    );
     Client::new(api.in_process(user), "default")
 }
 
@@ -121,7 +146,11 @@ fn write_kubeconfig(args: &RunArgs, pki: &Pki) -> anyhow::Result<()> {
 
 /// Names that the serving certificate is valid for.
 fn names(args: &RunArgs) -> Vec<String> {
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     names.push(host.trim().to_lowercase());
     if !args.listen.ip().is_unspecified() {
@@ -134,9 +163,21 @@ fn names(args: &RunArgs) -> Vec<String> {
     names
 }
 
-async fn renew(pki: pki::Pki, certificate: Arc<ServingCert>, args: RunArgs, cancel: CancellationToken) {
-    while cancel.run_until_cancelled(tokio::time::sleep(RENEWAL)).await.is_some() {
-        if let Err(error) = pki.renew(&certificate).and_then(|()| write_kubeconfig(&args, &pki)) {
+async fn renew(
+    pki: pki::Pki,
+    certificate: Arc<ServingCert>,
+    args: RunArgs,
+    cancel: CancellationToken,
+) {
+    while cancel
+        .run_until_cancelled(tokio::time::sleep(RENEWAL))
+        .await
+        .is_some()
+    {
+        if let Err(error) = pki
+            .renew(&certificate)
+            .and_then(|()| write_kubeconfig(&args, &pki))
+        {
             tracing::error!("certificates were not renewed: {error:#}");
         }
     }
@@ -157,9 +198,9 @@ fn health(store: &Store, swarm: Option<&Swarm>, leadership: &Leadership) -> Heal
             let seen = observations.borrow().clone();
             async move {
                 match seen {
-                    Observation::Known(snapshot) => {
-                        Ok(json!({"services": snapshot.services.len(), "nodes": snapshot.nodes.len()}))
-                    }
+                    Observation::Known(snapshot) => Ok(
+                        json!({"services": snapshot.services.len(), "nodes": snapshot.nodes.len()}),
+                    ),
                     Observation::Unknown { reason, .. } => Err(reason),
                 }
             }
@@ -191,7 +232,13 @@ fn metrics_route(registry: Registry) -> Router {
             let outcome = prometheus_client::encoding::text::encode(&mut text, &registry);
             async move {
                 match outcome {
-                    Ok(()) => Ok(([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)),
+                    Ok(()) => Ok((
+                        [(
+                            "content-type",
+                            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                        )],
+                        text,
+                    )),
                     Err(_) => Err(axum::http::StatusCode::INTERNAL_SERVER_ERROR),
                 }
             }
