@@ -69,11 +69,19 @@ impl Collector for ProcessCollector {
         };
         let used = Process::read(None);
         if let Some(used) = used {
-            gauge("process_resident_memory_bytes", "Resident memory", used.resident_bytes)?;
+            gauge(
+                "process_resident_memory_bytes",
+                "Resident memory",
+                used.resident_bytes,
+            )?;
             gauge("process_threads", "Threads", used.threads)?;
         }
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
-            gauge("process_open_fds", "Open file descriptors", i64::try_from(entries.count()).unwrap_or(i64::MAX))?;
+            gauge(
+                "process_open_fds",
+                "Open file descriptors",
+                i64::try_from(entries.count()).unwrap_or(i64::MAX),
+            )?;
         }
         if let Some(used) = used {
             let cpu = ConstCounter::new(used.cpu.as_secs_f64());
@@ -108,6 +116,10 @@ mod tests {
         register_process(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(text.contains("process_resident_memory_bytes ") && text.contains("process_cpu_seconds_total "), "{text}");
+        assert!(
+            text.contains("process_resident_memory_bytes ")
+                && text.contains("process_cpu_seconds_total "),
+            "{text}"
+        );
     }
 }
