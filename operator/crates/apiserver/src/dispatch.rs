@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::authn::effective;
 use crate::authz::{Attributes, Decision, forbidden};
+use crate::builtin::crd;
 use crate::documents;
 use crate::handlers::{self, Call, Query, Reply, Streaming};
 use crate::metrics::{RequestLabels, VerbLabels};
@@ -167,7 +168,13 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
             }
             Target::Resource(path) => path,
         };
-        let snapshot = server.inner.registry.snapshot();
+        let mut snapshot = server.inner.registry.snapshot();
+        let unknown = snapshot
+            .find(&path.group, &path.version, &path.resource)
+            .is_none();
+        if unknown && crd::catch_up(server, &path.group, &path.resource).await {
+            snapshot = server.inner.registry.snapshot();
+        }
         let found = snapshot.find(&path.group, &path.version, &path.resource);
         let def = found.ok_or(ApiError::NoSuchPath)?;
         trail.resource = def.qualified_plural();

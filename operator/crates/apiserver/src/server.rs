@@ -2,6 +2,7 @@
 
 mod accept;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authn::{Authenticator, InProcess, UserInfo};
 use crate::authz::{self, Rbac};
 use crate::builtin;
+use crate::builtin::crd;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::dispatch;
@@ -54,6 +56,10 @@ pub struct ApiServer {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
+    /// Names of the server's own definitions.
+    pub(crate) own: BTreeSet<String>,
+    /// The other definitions that are served.
+    pub(crate) definitions: crd::Registered,
     pub(crate) config: Config,
     pub(crate) authenticator: Authenticator,
     pub(crate) rbac: Rbac,
@@ -78,6 +84,8 @@ impl ApiServer {
         config: Config,
     ) -> Result<Self, ServerError> {
         let registry = Registry::new(builtin::definitions()?);
+        let definition = crd::definition(&crds, &registry.snapshot())?;
+        registry.add(vec![definition]);
         for crd in &crds {
             registry.add(builtin::custom(crd)?);
         }
@@ -92,6 +100,11 @@ impl ApiServer {
         let inner = Inner {
             store,
             registry,
+            own: crds
+                .iter()
+                .filter_map(|crd| crd.metadata.name.clone())
+                .collect(),
+            definitions: crd::Registered::default(),
             authenticator,
             config,
             rbac,
@@ -107,6 +120,10 @@ impl ApiServer {
         builtin::namespace::bootstrap(&server)
             .await
             .map_err(ServerError::Bootstrap)?;
+        crd::bootstrap(&server, &crds)
+            .await
+            .map_err(ServerError::Bootstrap)?;
+        crd::load(&server).await.map_err(ServerError::Bootstrap)?;
         Ok(server)
     }
 
@@ -126,13 +143,15 @@ impl ApiServer {
     }
 
     /// Starts the loops that belong to the API itself: the life cycle of namespaces, the end of
-    /// Events, garbage collection, roles that gather others. They stop when `cancel` is cancelled.
+    /// Events, garbage collection, roles that gather others, the kinds that users define. They stop
+    /// when `cancel` is cancelled.
     pub fn spawn_loops(&self, cancel: CancellationToken) -> JoinSet<()> {
         let mut loops = JoinSet::new();
         loops.spawn(authz::aggregate(self.clone(), cancel.clone()));
         loops.spawn(builtin::namespace::run(self.clone(), cancel.clone()));
         loops.spawn(builtin::event::run(self.clone(), cancel.clone()));
-        loops.spawn(gc::run(self.clone(), cancel));
+        loops.spawn(gc::run(self.clone(), cancel.clone()));
+        loops.spawn(crd::run(self.clone(), cancel));
         loops
     }
 

@@ -93,7 +93,7 @@ pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
         ResourceDef {
             selectable_fields: selectable("regarding", "reportingController"),
             storage: core.storage,
-            conversion: Some(Conversion {
+            conversion: Some(Conversion::Form {
                 from_stored,
                 to_stored,
             }),

@@ -1,6 +1,7 @@
 //! The kinds that are served without a definition, and what is particular about our own.
 
 mod config;
+pub(crate) mod crd;
 pub(crate) mod event;
 mod keyed;
 pub(crate) mod namespace;

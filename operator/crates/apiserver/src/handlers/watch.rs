@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use rand::Rng;
 use serde_json::Value;
 use store::{WatchEvent, WatchFrom, WatchQuery, Watcher};
+use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ use super::list::{namespace, selection};
 use super::options::VersionMatch;
 use super::{Call, Query, Reply};
 use crate::negotiate::Renderer;
+use crate::registry::{Registry, ResourceDef};
 use crate::server::ApiServer;
 use crate::status_error::ApiError;
 use crate::validation::FieldError;
@@ -52,8 +54,13 @@ pub(crate) async fn watch(call: &Call) -> Reply {
         }
         Err(error) => return Err(error.into()),
     };
+    let mut changes = call.server.registry().changes();
+    // It may have changed before.
+    changes.mark_changed();
     let stream = Events {
         watcher,
+        registry: call.server.registry().clone(),
+        changes,
         renderer: call.renderer.clone(),
         first: true,
         ended: false,
@@ -136,6 +143,8 @@ impl Drop for Open {
 
 struct Events {
     watcher: Watcher,
+    registry: Registry,
+    changes: Receiver<()>,
     renderer: Renderer,
     /// No table has been sent yet.
     first: bool,
@@ -153,16 +162,18 @@ impl Events {
         })
     }
 
-    /// The next line; `None` ends the stream: at the deadline, at shutdown, or when the store has
-    /// closed the watch. The client goes on from the last revision that it saw.
+    /// The next line; `None` ends the stream: at the deadline, at shutdown, when the kind is no
+    /// longer served (after its last events), or when the store has closed the watch. The client goes on from the last revision that it saw.
     async fn next(&mut self) -> Option<Bytes> {
         if self.ended {
             return None;
         }
         let event = tokio::select! {
-            event = self.watcher.next() => event?,
-            () = tokio::time::sleep_until(self.deadline) => return None,
+            biased;
             () = self.cancel.cancelled() => return None,
+            () = tokio::time::sleep_until(self.deadline) => return None,
+            event = self.watcher.next() => event?,
+            () = removed(&self.registry, &mut self.changes, &self.renderer.def) => return None,
         };
         Some(self.line(event).unwrap_or_else(|error| {
             self.ended = true;
@@ -186,6 +197,20 @@ impl Events {
         self.first = false;
         Ok(line(kind, &json))
     }
+}
+
+/// Returns once this kind is no longer served.
+async fn removed(registry: &Registry, changes: &mut Receiver<()>, def: &ResourceDef) {
+    while changes.changed().await.is_ok() {
+        let snapshot = registry.snapshot();
+        if snapshot
+            .find(&def.group, &def.version, &def.plural)
+            .is_none()
+        {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 fn bookmark(object: &Value) -> Bytes {

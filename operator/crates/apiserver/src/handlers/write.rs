@@ -244,10 +244,7 @@ pub(crate) fn is_held(def: &ResourceDef, object: &Value) -> bool {
 
 /// The stored form of a served object.
 pub(crate) fn to_stored(def: &ResourceDef, object: Value) -> Value {
-    match def.conversion {
-        Some(conversion) => (conversion.to_stored)(object),
-        None => object,
-    }
+    def.to_stored(object)
 }
 
 /// The object to store; `None` when it is the old one.

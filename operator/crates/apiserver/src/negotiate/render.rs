@@ -217,10 +217,7 @@ impl Renderer {
 pub(crate) fn served(def: &ResourceDef, json: &[u8]) -> Result<Value, ApiError> {
     let value = serde_json::from_slice(json)
         .map_err(|error| ApiError::Internal(format!("a stored object is not JSON: {error}")))?;
-    Ok(match def.conversion {
-        Some(conversion) => (conversion.from_stored)(value),
-        None => value,
-    })
+    Ok(def.from_stored(value))
 }
 
 fn partial(object: &Value) -> Value {

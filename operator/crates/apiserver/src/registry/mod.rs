@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use serde_json::Value;
+use tokio::sync::watch;
 
 pub use crd::{CrdError, from_crd};
 pub use strategy::{CustomStrategy, PlainStrategy, Strategy, StrategyError, WriteContext};
@@ -120,13 +121,18 @@ pub struct PrinterColumn {
     pub cell: Cell,
 }
 
-/// Serves one stored form under a second group and version (`events.k8s.io` over core events).
+/// Serves one stored form under further groups and versions.
 #[derive(Clone, Copy)]
-pub struct Conversion {
-    /// From the stored to the served form.
-    pub from_stored: fn(Value) -> Value,
-    /// From the served to the stored form.
-    pub to_stored: fn(Value) -> Value,
+pub enum Conversion {
+    /// Under a second group, with other names (`events.k8s.io` over core events).
+    Form {
+        /// From the stored to the served form.
+        from_stored: fn(Value) -> Value,
+        /// From the served to the stored form.
+        to_stored: fn(Value) -> Value,
+    },
+    /// Under several versions that differ in nothing but `apiVersion`.
+    Version,
 }
 
 /// How the objects of a resource live.
@@ -196,6 +202,28 @@ impl ResourceDef {
     /// `Deployment.obiente.cloud`, or the bare kind for core.
     pub fn qualified_kind(&self) -> String {
         qualified(&self.kind, &self.group)
+    }
+
+    /// The served form of a stored object.
+    pub fn from_stored(&self, mut object: Value) -> Value {
+        match self.conversion {
+            None => object,
+            Some(Conversion::Form { from_stored, .. }) => from_stored(object),
+            Some(Conversion::Version) => {
+                if let Some(fields) = object.as_object_mut() {
+                    fields.insert("apiVersion".to_owned(), self.api_version().into());
+                }
+                object
+            }
+        }
+    }
+
+    /// The stored form of a served object.
+    pub fn to_stored(&self, object: Value) -> Value {
+        match self.conversion {
+            Some(Conversion::Form { to_stored, .. }) => to_stored(object),
+            None | Some(Conversion::Version) => object,
+        }
     }
 
     /// Is this verb implemented?
@@ -281,9 +309,17 @@ impl Snapshot {
 
     /// One row per stored collection, for work that goes over everything stored.
     pub fn stored(&self) -> impl Iterator<Item = &Arc<ResourceDef>> {
-        self.resources
-            .iter()
-            .filter(|def| def.backing == Backing::Stored && def.conversion.is_none())
+        let stored = |def: &&Arc<ResourceDef>| {
+            let second_form = matches!(def.conversion, Some(Conversion::Form { .. }));
+            def.backing == Backing::Stored && !second_form
+        };
+        // Of several versions, the first.
+        let first = |def: &&Arc<ResourceDef>| {
+            let mut same = self.resources.iter();
+            let first = same.find(|other| other.storage == def.storage);
+            def.conversion.is_none() || first.is_some_and(|first| Arc::ptr_eq(first, def))
+        };
+        self.resources.iter().filter(stored).filter(first)
     }
 }
 
@@ -291,6 +327,7 @@ impl Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     current: Arc<RwLock<Arc<Snapshot>>>,
+    changes: Arc<watch::Sender<()>>,
 }
 
 impl Registry {
@@ -321,6 +358,19 @@ impl Registry {
         self.change(|rows| rows.retain(|row| &*row.group != group || &*row.plural != plural));
     }
 
+    /// Puts these rows in the place of a resource in all its versions.
+    pub fn replace(&self, group: &str, plural: &str, resources: Vec<ResourceDef>) {
+        self.change(|rows| {
+            rows.retain(|row| &*row.group != group || &*row.plural != plural);
+            rows.extend(resources.into_iter().map(Arc::new));
+        });
+    }
+
+    /// Tells of every change from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     fn change(&self, edit: impl FnOnce(&mut Vec<Arc<ResourceDef>>)) {
         let mut current = self.current.write();
         let mut resources = current.resources.clone();
@@ -331,15 +381,17 @@ impl Registry {
             generation: current.generation + 1,
             resources,
         });
+        drop(current);
+        self.changes.send_replace(());
     }
 }
 
 /// kubectl resolves a short name to the first group that has it: core always, then ours.
 fn rank(def: &ResourceDef) -> u8 {
-    match (&*def.group, def.custom) {
-        ("", _) => 0,
-        (_, true) => 1,
-        (_, false) => 2,
+    match &*def.group {
+        "" => 0,
+        api_types::GROUP => 1,
+        _ => 2,
     }
 }
 

@@ -10,7 +10,7 @@ use store::{Filter, Object};
 pub(crate) use field::FieldSelector;
 pub(crate) use label::LabelSelector;
 
-use crate::registry::ResourceDef;
+use crate::registry::{Conversion, ResourceDef};
 use crate::status_error::ApiError;
 
 /// Which objects of a collection a request is about.
@@ -53,8 +53,8 @@ impl Selection {
                 && selection.fields.matches(&object.key, || {
                     let value = serde_json::from_slice(&object.json).unwrap_or_default();
                     match conversion {
-                        Some(conversion) => (conversion.from_stored)(value),
-                        None => value,
+                        Some(Conversion::Form { from_stored, .. }) => from_stored(value),
+                        Some(Conversion::Version) | None => value,
                     }
                 })
         }))

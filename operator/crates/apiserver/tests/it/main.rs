@@ -5,6 +5,7 @@
 
 mod apply;
 mod crud;
+mod definitions;
 mod documents;
 mod garbage;
 mod hostile;
