@@ -14,7 +14,6 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 
 DIR=$(realpath -m "${OBIENTE_DIR:-.obiente}")
 TOOLS=$DIR/tools
-DEBIAN_MIRROR=http://deb.debian.org/debian         # only where apt does not name one
 TRAEFIK_VERSION=3.7.15
 TRAEFIK_SHA256=34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30
 SAMPLE_IMAGE=busybox:1.36                          # named in crds/samples
@@ -160,8 +159,9 @@ sample_image() {
 unpack_deb() {
     local suite=$1 package=$2 into=$3 apt=$TOOLS/.apt-$1 mirror options
     mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 2>/dev/null | sed -n 's/^Debian //p' | grep -v security | head -n 1)
+    [ -n "$mirror" ] || die "apt names no Debian mirror to fetch $package from: add one to /etc/apt/sources.list"
     rm -rf "$apt"; mkdir -p "$apt/lists/partial" "$apt/debs" "$into"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-$DEBIAN_MIRROR} $suite main" >"$apt/sources.list"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$apt/sources.list"
     options=(-o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$apt/lists"
         -o Dir::State::status=/dev/null -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root)
     apt-get "${options[@]}" update -qq

@@ -29,8 +29,8 @@ mod subresource;
 
 pub mod columns;
 pub mod discovery;
-pub mod openapi;
 pub mod managed_fields;
+pub mod openapi;
 pub mod patch;
 pub mod schema;
 pub mod validation;
