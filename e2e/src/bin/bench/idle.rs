@@ -33,6 +33,19 @@ pub async fn measure(operator: &Operator, report: &mut Report) -> anyhow::Result
     Ok(())
 }
 
+/// Memory right after the other measurements: for comparison.
+pub fn after_work(operator: &Operator, report: &mut Report) -> anyhow::Result<()> {
+    let memory = resident_megabytes(operator.pid()?)?;
+    let detail = "after 1,200 Deployments came and went";
+    report.row(
+        "memory after work, MB resident",
+        detail,
+        memory,
+        Target::None,
+    );
+    Ok(())
+}
+
 fn ticks(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name, in parentheses, may have spaces; user and system time are fields 14 and 15.

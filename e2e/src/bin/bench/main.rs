@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
 
     let swarm = Swarm::up(1)?;
     let database = postgres.create_database("operator")?;
-    let operator =
+    let mut operator =
         Operator::start(OperatorConfig::new(swarm.docker_host(1), Some(database))).await?;
     let bench = apply::Bench::new(&swarm, &operator).await?;
     bench
@@ -38,6 +38,11 @@ async fn main() -> anyhow::Result<()> {
         .await
         .context("apply with 1 replica")?;
     bench.again(&mut report).await.context("re-apply")?;
+    idle::after_work(&operator, &mut report)?;
+    // Memory after work is what the allocator and the watch history still hold of it; what a
+    // process takes that only keeps what is there shows after a start.
+    operator.stop().await?;
+    operator.restart().await?;
     idle::measure(&operator, &mut report)
         .await
         .context("idle")?;
