@@ -169,12 +169,15 @@ async fn a_failed_update_is_rolled_back_and_said() -> anyhow::Result<()> {
     ns.ready("deployment", "app").await?;
     let broken = with("app", fields).replace("[sleep, '3600']", "['false']");
     ns.kubectl.apply(&broken).await?;
-    // Case F21: the old tasks serve, and that is what the conditions say.
+    // Case F21: the old spec serves (a program that ends at once had taken the only task's place
+    // for a moment), and that is what the conditions say.
+    ns.condition("deployment", "app", "RolledBack", "True", None)
+        .await?;
     let object = ns
-        .condition("deployment", "app", "RolledBack", "True", None)
+        .condition("deployment", "app", "Available", "True", None)
         .await?;
     ensure!(
-        condition_of(&object, "Available")?["status"] == "True",
+        condition_of(&object, "RolledBack")?["status"] == "True",
         "{}",
         object["status"]
     );

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
-use plan::ClusterConfig;
 use plan::deployment::{LogTail, Refusal};
 use plan::retry::jittered;
+use plan::{ClusterConfig, PlannedEvent};
 use swarm::{Observation, Swarm};
 
 use crate::events::Events;
@@ -52,6 +52,8 @@ pub(crate) struct Context {
 pub(crate) struct Notes {
     /// The log tail that the last plan asked for.
     pub log_tail: Option<LogTail>,
+    /// Events of acts that the next report is to publish.
+    pub events: Vec<PlannedEvent>,
     /// Why the Swarm refused the last step.
     pub refusal: Option<Refusal>,
 }

@@ -64,7 +64,7 @@ impl Default for Config {
             statement_timeout: Duration::from_secs(20),
             lock_timeout: Duration::from_secs(5),
             history_events: 10_000,
-            history_bytes: 32 << 20,
+            history_bytes: 8 << 20,
             watcher_buffer: 1_000,
             bookmark_interval: Duration::from_secs(60),
             compact_interval: Some(Duration::from_secs(60)),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use api_types::Deployment;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
+use plan::model::Step;
 
 use crate::context::{Scope, look_again};
 use crate::deployment::act::Outcome;
@@ -46,10 +47,22 @@ pub(crate) async fn reconcile(
     if outcome == Outcome::Adopted {
         return Ok(Action::requeue(STALE));
     }
+    if outcome == Outcome::Done && creates(&plan.steps) {
+        // The next look at the Swarm has the service and reports it; a report of its absence now
+        // would only be in the way of the services that others wait for.
+        report::later(&object, plan.events, &scope);
+        return Ok(Action::requeue(STALE));
+    }
     report::report(&api, &object, &mut seen, &plan, &scope).await?;
     let stuck = outcome == Outcome::Refused || plan.blocked.is_some();
     Ok(look_again(
         &*object,
         plan.recheck.into_iter().chain(stuck.then_some(STUCK)).min(),
     ))
+}
+
+fn creates(steps: &[Step]) -> bool {
+    steps
+        .iter()
+        .any(|step| matches!(step, Step::CreateService(_)))
 }

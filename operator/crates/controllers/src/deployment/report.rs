@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api_types::Deployment;
 use kube::{Api, Resource as _, ResourceExt as _};
+use plan::PlannedEvent;
 use plan::deployment::{LogTail, Plan, status, transitions};
 
 use crate::context::{Context, Scope};
@@ -18,6 +19,14 @@ const LOG_BYTES: usize = 2048;
 /// A dead node must not hold a reconcile (moby/moby#37336).
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Keeps Events for the next report.
+pub(crate) fn later(object: &Deployment, events: Vec<PlannedEvent>, scope: &Scope<Deployment>) {
+    let uid = object.uid().unwrap_or_default();
+    scope
+        .context
+        .note(&uid, |notes| notes.events.extend(events));
+}
+
 /// Publishes what happened.
 pub(crate) async fn report(
     api: &Api<Deployment>,
@@ -28,6 +37,12 @@ pub(crate) async fn report(
 ) -> Result<(), Error> {
     let context = &scope.context;
     let uid = object.uid().unwrap_or_default();
+    let mut kept = Vec::new();
+    context.note(&uid, |notes| kept = std::mem::take(&mut notes.events));
+    context
+        .events
+        .publish_all(&object.object_ref(&()), &kept)
+        .await;
     if context.notes(&uid).refusal.is_none() {
         context
             .events
