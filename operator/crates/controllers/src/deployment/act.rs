@@ -43,7 +43,7 @@ pub(crate) async fn act(
             Err(error) => match (&error.kind, step) {
                 (ErrorKind::NameTaken(_), Step::CreateService(spec)) => {
                     match holder(object, &spec.name, scope).await? {
-                        Holder::Other => Some(Refusal::NameTaken(spec.name.clone())),
+                        Holder::Other => Some(Refusal::NameTaken(taken(&spec.name))),
                         Holder::Stripped(adopt) => {
                             take_back(object, &adopt, scope).await?;
                             return Ok(Outcome::Adopted);
@@ -159,6 +159,13 @@ fn log(object: &Deployment, step: &Step, changes: &[Change]) {
         }
         _ => tracing::info!(%deployment, "{}", describe(step)),
     }
+}
+
+fn taken(name: &str) -> String {
+    format!(
+        "a Swarm service named {name} exists that is not this control plane's; it is not touched: \
+         remove it, or give this Deployment another name"
+    )
 }
 
 /// The step in a few words.
