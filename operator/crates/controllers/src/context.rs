@@ -1,6 +1,7 @@
 //! What all reconciles share.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
 use plan::deployment::{LogTail, Refusal};
 use plan::retry::jittered;
-use plan::{ClusterConfig, PlannedEvent};
+use plan::{ClusterConfig, Observed, PlannedEvent};
 use swarm::{Observation, Swarm};
 
 use crate::events::Events;
@@ -23,6 +24,8 @@ use crate::watchers::Kept;
 
 /// Every object is looked at this often even if nothing happens: triggers may be lost (T24).
 const RESYNC: Duration = Duration::from_secs(300);
+/// Time until the observation that has seen our own last act is expected.
+pub(crate) const STALE: Duration = Duration::from_millis(250);
 
 /// Settings of the controllers.
 #[derive(Clone, Debug)]
@@ -82,6 +85,26 @@ impl Context {
 
     pub fn note(&self, uid: &str, change: impl FnOnce(&mut Notes)) {
         change(self.notes.lock().entry(uid.to_owned()).or_default());
+    }
+}
+
+impl<K: ResourceExt + Clone + Debug> Scope<K> {
+    /// What is known of the Swarm now; `None` while that has not seen our own last act on the
+    /// object of this uid.
+    pub fn observation(&self, uid: &str) -> Option<Observation> {
+        let observation = self.context.observation();
+        let stale = observation
+            .snapshot()
+            .is_some_and(|snapshot| snapshot.as_of < self.memory.last_act(uid));
+        (!stale).then_some(observation)
+    }
+}
+
+/// The decisions' view of an observation.
+pub(crate) fn observed(observation: &Observation) -> Observed<'_> {
+    match observation {
+        Observation::Known(snapshot) => Observed::Known(snapshot),
+        Observation::Unknown { reason, .. } => Observed::Unknown(reason),
     }
 }
 

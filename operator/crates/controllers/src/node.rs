@@ -12,14 +12,12 @@ use plan::node::{Bindings, bind};
 use plan::{Observed, PlannedEvent};
 use swarm::Observation;
 
-use crate::context::{Context, Scope, look_again};
+use crate::context::{Context, STALE, Scope, look_again, observed};
 use crate::deployment::describe;
 use crate::error::{Error, Spoken};
 use crate::finalizer;
 use crate::status::{FIELD_MANAGER, patch_status};
 
-/// Time until the observation that has seen our own last act is expected.
-const STALE: Duration = Duration::from_millis(250);
 /// Time between two tries to make an object that the API server did not take.
 const DISCOVERY_RETRY: Duration = Duration::from_secs(2);
 
@@ -29,13 +27,9 @@ pub(crate) async fn reconcile(object: Arc<Node>, scope: Arc<Scope<Node>>) -> Res
     let api: Api<Node> = Api::all(context.client.clone());
     let uid = object.uid().ok_or(Error::Incomplete("uid"))?;
     let object = scope.memory.newest(&object).map_or(object, Arc::new);
-    let observation = context.observation();
-    if observation
-        .snapshot()
-        .is_some_and(|snapshot| snapshot.as_of < scope.memory.last_act(&uid))
-    {
+    let Some(observation) = scope.observation(&uid) else {
         return Ok(Action::requeue(STALE));
-    }
+    };
     let (observed, bindings) = bound(context, &observation);
     if object.metadata.deletion_timestamp.is_some() {
         let deletion = plan::node::delete(&object, &bindings, observed);
@@ -60,10 +54,10 @@ pub(crate) async fn reconcile(object: Arc<Node>, scope: Arc<Scope<Node>>) -> Res
 fn bound<'a>(context: &Context, observation: &'a Observation) -> (Observed<'a>, Bindings) {
     let objects = context.nodes.state();
     let objects = objects.iter().map(Arc::as_ref);
-    match observation {
-        Observation::Known(snapshot) => (Observed::Known(snapshot), bind(objects, &snapshot.nodes)),
-        Observation::Unknown { reason, .. } => (Observed::Unknown(reason), bind(objects, &[])),
-    }
+    let machines = observation
+        .snapshot()
+        .map_or(&[][..], |snapshot| &snapshot.nodes);
+    (observed(observation), bind(objects, machines))
 }
 
 async fn act(

@@ -7,10 +7,9 @@ use api_types::conditions::{ACCEPTED, RESOLVED_REFS, status as state};
 use api_types::{Route, RouteStatus};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
-use plan::{Observed, PlannedEvent};
-use swarm::Observation;
+use plan::PlannedEvent;
 
-use crate::context::{Scope, look_again};
+use crate::context::{Scope, look_again, observed};
 use crate::error::Error;
 use crate::status::patch_status;
 
@@ -33,10 +32,7 @@ pub(crate) async fn reconcile(
         cluster: &context.settings.cluster,
         route: &object,
         resolution: &resolution,
-        observed: match &observation {
-            Observation::Known(snapshot) => Observed::Known(snapshot),
-            Observation::Unknown { reason, .. } => Observed::Unknown(reason),
-        },
+        observed: observed(&observation),
         now: context.now(),
     });
     let events = news(object.status.as_ref(), &report.status);

@@ -5,8 +5,8 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use plan::deployment::teardown;
 
-use crate::context::{Scope, look_again};
-use crate::deployment::{STALE, act, observe};
+use crate::context::{STALE, Scope, look_again};
+use crate::deployment::{act, observe};
 use crate::error::Error;
 use crate::finalizer;
 use crate::status::patch_status;

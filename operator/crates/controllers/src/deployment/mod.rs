@@ -15,13 +15,11 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use plan::model::Step;
 
-use crate::context::{Scope, look_again};
+use crate::context::{STALE, Scope, look_again};
 use crate::deployment::act::Outcome;
 use crate::error::Error;
 use crate::finalizer;
 
-/// Time until the observation that has seen our own last act is expected.
-const STALE: Duration = Duration::from_millis(250);
 /// Between two tries of what the Swarm refused or a network is in the way of: the reason (a name
 /// that somebody else has, an address pool that is empty) may go without a change that we are told of.
 const STUCK: Duration = Duration::from_secs(10);

@@ -7,12 +7,11 @@ use api_types::Deployment;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, ResourceExt};
-use plan::Observed;
 use plan::deployment::{Input, References, referenced};
 use plan::route::{ObjectKey, Resolution};
 use swarm::Observation;
 
-use crate::context::{Context, Notes, Scope};
+use crate::context::{Context, Notes, Scope, observed};
 use crate::error::Error;
 
 /// What was gathered; [`Seen::input`] lends it to the decision.
@@ -32,13 +31,9 @@ pub(crate) async fn observe(
 ) -> Result<Option<Seen>, Error> {
     let context = &scope.context;
     let uid = object.uid().ok_or(Error::Incomplete("uid"))?;
-    let observation = context.observation();
-    if observation
-        .snapshot()
-        .is_some_and(|snapshot| snapshot.as_of < scope.memory.last_act(&uid))
-    {
+    let Some(observation) = scope.observation(&uid) else {
         return Ok(None);
-    }
+    };
     Ok(Some(Seen {
         key: ObjectKey {
             namespace: object.namespace().unwrap_or_default(),
@@ -64,10 +59,7 @@ impl Seen {
                 .get(&self.key)
                 .map_or(&[], Vec::as_slice),
             references: &self.references,
-            observed: match &self.observation {
-                Observation::Known(snapshot) => Observed::Known(snapshot),
-                Observation::Unknown { reason, .. } => Observed::Unknown(reason),
-            },
+            observed: observed(&self.observation),
             log_tail: self.notes.log_tail.as_ref(),
             refusal: self.notes.refusal.as_ref(),
             now: self.now,
