@@ -8,7 +8,7 @@ SHELL := bash
 PROFILE ?= release
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 PROFILE_DIR = $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
-# More options of `operator run`, for example: make run ARGS=-v
+# More options of `operator run`, for example: make run ARGS=-v; or which benchmarks: make bench ARGS=store
 ARGS ?=
 # Nodes of `make lab-up`.
 NODES ?= 3
@@ -36,7 +36,7 @@ test: ## Everything that CI checks: style, generated files, unit, contract and e
 bench: ## The published ratios, measured on this machine
 	@e2e/setup.sh test
 	cargo build --release --workspace --bins
-	$(TARGET)/release/bench
+	$(TARGET)/release/bench $(ARGS)
 
 lab-up: ## A Swarm of NODES nodes to play with (e2e/lab/swarm help)
 	@e2e/setup.sh test

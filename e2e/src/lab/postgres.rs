@@ -133,6 +133,12 @@ impl Postgres {
             .context("stop Postgres")
     }
 
+    /// The server's first process, whose children serve the connections.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        let text = std::fs::read_to_string(self.data.join("postmaster.pid"))?;
+        Ok(text.lines().next().unwrap_or_default().parse()?)
+    }
+
     /// Creates a database and returns its URL.
     pub fn create_database(&self, name: &str) -> anyhow::Result<String> {
         run(Command::new(self.binaries.join("createdb"))

@@ -45,6 +45,12 @@ impl Swarm {
         format!("unix:///run/labs/{}/n{node}/docker.sock", self.name)
     }
 
+    /// A node's first process, which all others of it descend from.
+    pub fn pid(&self, node: u8) -> anyhow::Result<u32> {
+        let text = std::fs::read_to_string(format!("/run/labs/{}/n{node}/pid", self.name))?;
+        Ok(text.trim().parse()?)
+    }
+
     /// Address at which this machine reaches a node, ports in host mode included.
     pub fn address(&self, node: u8) -> String {
         format!("{}.{}", self.net, 10 + u16::from(node))

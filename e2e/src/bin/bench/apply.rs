@@ -15,6 +15,7 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
+use crate::cpu::{self, Processes, Seconds};
 use crate::report::{Report, Target, median};
 
 const COUNT: usize = 100;
@@ -33,6 +34,7 @@ pub struct Bench<'l> {
     docker: Docker,
     api: Api<api_types::Deployment>,
     kubectl: Kubectl,
+    processes: Processes,
 }
 
 fn name(i: usize) -> String {
@@ -48,7 +50,11 @@ fn manifest(name: &str, replicas: u32) -> serde_json::Value {
 }
 
 impl<'l> Bench<'l> {
-    pub async fn new(swarm: &'l Swarm, operator: &'l Operator) -> anyhow::Result<Self> {
+    pub async fn new(
+        swarm: &'l Swarm,
+        operator: &'l Operator,
+        postgres: u32,
+    ) -> anyhow::Result<Self> {
         let docker = Docker::connect_with_host(&swarm.docker_host(1))?
             .negotiate_version()
             .await?;
@@ -72,6 +78,12 @@ impl<'l> Bench<'l> {
             docker,
             api,
             kubectl: kubectl.in_namespace(NAMESPACE),
+            processes: Processes::new([
+                ("client", std::process::id()),
+                ("operator", operator.pid()?),
+                ("Postgres", postgres),
+                ("Engine", swarm.pid(1)?),
+            ]),
         })
     }
 
@@ -82,14 +94,19 @@ impl<'l> Bench<'l> {
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let (mut stored, mut ours, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut cpu_ours, mut cpu_bare) = (Seconds::new(), Seconds::new());
         for _ in 0..ROUNDS {
             self.delete_all().await?;
+            let before = self.processes.used()?;
             let (acknowledged, created) = self.apply(replicas).await?;
+            cpu::add(&mut cpu_ours, &before, &self.processes.used()?);
             stored.push(acknowledged.as_secs_f64());
             ours.push(created.as_secs_f64());
             let specs = self.specs().await?;
             self.delete_all().await?;
+            let before = self.processes.used()?;
             bare.push(self.bare(&specs).await?.as_secs_f64());
+            cpu::add(&mut cpu_bare, &before, &self.processes.used()?);
             self.remove(&specs).await?;
         }
         self.apply(replicas).await?;
@@ -106,7 +123,18 @@ impl<'l> Bench<'l> {
             ours / bare,
             Target::AtMost(1.15),
         );
+        for (side, mut cpu) in [("through us", cpu_ours), ("bare creates", cpu_bare)] {
+            cpu.values_mut()
+                .for_each(|seconds| *seconds /= ROUNDS as f64);
+            report.note(&format!("  {side}: {}", cpu::describe(&cpu)));
+        }
         Ok(())
+    }
+
+    /// 100 Deployments with a task each, ready.
+    pub async fn fill(&self) -> anyhow::Result<()> {
+        self.apply(1).await?;
+        self.ready().await
     }
 
     /// From the first request until the API has acknowledged the last Deployment, and until the
@@ -244,16 +272,20 @@ impl<'l> Bench<'l> {
         .await
     }
 
+    async fn ready(&self) -> anyhow::Result<()> {
+        let ready = |i: usize| format!("deployment/{}", name(i));
+        let names: Vec<String> = (0..COUNT).map(ready).collect();
+        let mut wait = vec!["wait", "--for=condition=Ready", "--timeout=300s"];
+        wait.extend(names.iter().map(String::as_str));
+        self.kubectl.run(&wait).await.map(drop)
+    }
+
     /// The same manifest once more, by kubectl: what it costs when nothing changed.
     pub async fn again(&self, report: &mut Report) -> anyhow::Result<()> {
         let all: String = (0..COUNT)
             .map(|i| format!("{}\n---\n", manifest(&name(i), 1)))
             .collect();
-        let ready = |i: usize| format!("deployment/{}", name(i));
-        let names: Vec<String> = (0..COUNT).map(ready).collect();
-        let mut wait = vec!["wait", "--for=condition=Ready", "--timeout=300s"];
-        wait.extend(names.iter().map(String::as_str));
-        self.kubectl.run(&wait).await?;
+        self.ready().await?;
         self.kubectl.apply(&all).await?; // adds kubectl's own annotation
         let settled = eventually("three seconds without a write", async || {
             let before = self.written().await?;

@@ -5,18 +5,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use e2e::lab::Operator;
 
+use crate::cpu;
 use crate::report::{Report, Target};
 
 /// Long enough to hold several polls, resyncs and lease renewals.
 const WATCHED: Duration = Duration::from_secs(60);
-/// Clock ticks per second in `/proc/*/stat`: a constant of the kernel's interface.
-const TICKS: f64 = 100.0;
 
 pub async fn measure(operator: &Operator, report: &mut Report) -> anyhow::Result<()> {
     let pid = operator.pid()?;
-    let (before, start) = (ticks(pid)?, Instant::now());
+    let (before, start) = (cpu::seconds(pid)?, Instant::now());
     tokio::time::sleep(WATCHED).await;
-    let share = (ticks(pid)? - before) / TICKS / start.elapsed().as_secs_f64();
+    let share = (cpu::seconds(pid)? - before) / start.elapsed().as_secs_f64();
     let memory = resident_megabytes(pid)?;
     report.row(
         "idle: memory, MB resident",
@@ -44,15 +43,6 @@ pub fn after_work(operator: &Operator, report: &mut Report) -> anyhow::Result<()
         Target::None,
     );
     Ok(())
-}
-
-fn ticks(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in parentheses, may have spaces; user and system time are fields 14 and 15.
-    let (_, rest) = stat.rsplit_once(')').context("stat")?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let at = |i: usize| -> anyhow::Result<f64> { Ok(fields.get(i).context("stat")?.parse()?) };
-    Ok(at(11)? + at(12)?)
 }
 
 fn resident_megabytes(pid: u32) -> anyhow::Result<f64> {

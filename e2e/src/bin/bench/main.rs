@@ -4,6 +4,7 @@
 //! absolute times say more about the machine. Needs a release build.
 
 mod apply;
+mod cpu;
 mod idle;
 mod report;
 mod writes;
@@ -13,39 +14,59 @@ use e2e::lab::{Durability, Operator, OperatorConfig, Postgres, Swarm};
 
 use report::Report;
 
+/// What can be measured alone, for example with `make bench ARGS="store apply"`.
+const SECTIONS: [&str; 3] = ["store", "apply", "idle"];
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("This is not a release build: the numbers say nothing about the product.");
     }
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| !SECTIONS.contains(&name.as_str()))
+    {
+        anyhow::bail!("there is no section {unknown:?}: choose of {SECTIONS:?}, or none for all");
+    }
+    let wants = |section: &str| wanted.is_empty() || wanted.iter().any(|name| name == section);
     let mut report = Report::start()?;
     let postgres = Postgres::start(Durability::Disk)?;
-    writes::measure(&postgres, &mut report)
-        .await
-        .context("store writes")?;
+    if wants("store") {
+        writes::measure(&postgres, &mut report)
+            .await
+            .context("store writes")?;
+    }
+    if wants("apply") || wants("idle") {
+        deployments(&postgres, wants("apply"), &mut report).await?;
+    }
+    report.print();
+    Ok(())
+}
 
+async fn deployments(postgres: &Postgres, apply: bool, report: &mut Report) -> anyhow::Result<()> {
     let swarm = Swarm::up(1)?;
     let database = postgres.create_database("operator")?;
     let mut operator =
         Operator::start(OperatorConfig::new(swarm.docker_host(1), Some(database))).await?;
-    let bench = apply::Bench::new(&swarm, &operator).await?;
-    bench
-        .against_bare_creates(0, &mut report)
-        .await
-        .context("apply with 0 replicas")?;
-    bench
-        .against_bare_creates(1, &mut report)
-        .await
-        .context("apply with 1 replica")?;
-    bench.again(&mut report).await.context("re-apply")?;
-    idle::after_work(&operator, &mut report)?;
+    let bench = apply::Bench::new(&swarm, &operator, postgres.pid()?).await?;
+    if apply {
+        bench
+            .against_bare_creates(0, report)
+            .await
+            .context("apply with 0 replicas")?;
+        bench
+            .against_bare_creates(1, report)
+            .await
+            .context("apply with 1 replica")?;
+        bench.again(report).await.context("re-apply")?;
+        idle::after_work(&operator, report)?;
+    } else {
+        bench.fill().await?;
+    }
     // Memory after work is what the allocator and the watch history still hold of it; what a
     // process takes that only keeps what is there shows after a start.
     operator.stop().await?;
     operator.restart().await?;
-    idle::measure(&operator, &mut report)
-        .await
-        .context("idle")?;
-    report.print();
-    Ok(())
+    idle::measure(&operator, report).await.context("idle")
 }

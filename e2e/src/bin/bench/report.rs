@@ -63,8 +63,23 @@ impl Report {
             target,
             verdict.to_owned(),
         ];
-        eprintln!("{}", row.join("  "));
+        self.row_of(row);
+    }
+
+    fn row_of(&mut self, row: [String; 5]) {
+        eprintln!("{}", row.join("  ").trim_end());
         self.rows.push(row);
+    }
+
+    /// A line below the last one: what its time was spent on.
+    pub fn note(&mut self, text: &str) {
+        self.row_of([
+            text.to_owned(),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]);
     }
 
     pub fn print(&self) {
