@@ -1,10 +1,14 @@
 //! Configuration: flags and environment variables, validated once before anything starts.
 
+mod api;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+
+pub use api::LimitArgs;
 
 /// Flags of `operator run`. Every flag has an environment variable; the flag wins.
 #[derive(Clone, Debug, Args)]
@@ -129,6 +133,10 @@ pub struct RunArgs {
         value_name = "NUMBER"
     )]
     pub concurrency: u16,
+
+    #[command(flatten)]
+    /// What the clients of the API may take.
+    pub limits: LimitArgs,
 
     #[command(flatten)]
     /// How to log.
@@ -320,6 +328,10 @@ mod tests {
             (&["--ingress-subnet", "10.0.0.0"], "10.224.0.0/16"),
             (&["--ingress-network", "a b"], "network name"),
             (&["--lease-seconds", "1"], "3..=300"),
+            (
+                &["--max-requests-inflight", "1"],
+                "must be a number from 2 on",
+            ),
             (
                 &["--role", "agent"],
                 "possible values: all, apiserver, controllers",

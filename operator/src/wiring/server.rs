@@ -71,7 +71,10 @@ pub(super) async fn start(
     let api = ApiServer::new(
         store.clone(),
         api_types::crds(),
-        apiserver::Config::default(),
+        apiserver::Config {
+            limits: args.limits.limits(),
+            ..apiserver::Config::default()
+        },
     )
     .await?;
     api.register_metrics(&mut registry);

@@ -63,13 +63,29 @@ impl Default for VersionInfo {
     }
 }
 
-/// Bounds of what one request may take, and of what is kept.
+/// Bounds of what requests may take, one and all together, and of what is kept. Of what all
+/// share, one user gets at most as much as is free, so at most half.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest request body. Kubernetes' own limit.
     pub body_bytes: usize,
+    /// Most bytes of a request's headers.
+    pub header_bytes: usize,
     /// How long a request other than a watch may take, and the most a client can ask for.
     pub request: Duration,
+    /// The same for requests that change something. Kubernetes' own limit.
+    pub change: Duration,
+    /// Most requests at a time that only read.
+    pub reads: usize,
+    /// Most requests at a time that change something; a fifth of it is added for leases alone.
+    pub changes: usize,
+    /// Most watches at a time.
+    pub watches: usize,
+    /// Most bytes of large request bodies in memory at a time.
+    pub body_memory: usize,
+    /// Most requests of one user per second, and most at once; 0 is no limit. The other limits keep
+    /// a server responsive without it, and let one user have what nobody else wants.
+    pub user_rate: u32,
     /// How long a watch runs when the client names no time; up to twice as long, at random, so
     /// that clients which started together do not come back together.
     pub watch: Duration,
@@ -83,7 +99,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 3 * 1024 * 1024,
+            header_bytes: 64 * 1024,
             request: Duration::from_secs(60),
+            change: Duration::from_secs(34),
+            reads: 1000,
+            changes: 500,
+            watches: 10_000,
+            body_memory: 128 * 1024 * 1024,
+            user_rate: 0,
             watch: Duration::from_secs(30 * 60),
             event_ttl: Duration::from_secs(60 * 60),
             connections: 5000,

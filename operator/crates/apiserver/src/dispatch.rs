@@ -9,22 +9,23 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::runtime::Handle;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::authn::effective;
+use crate::authn::{InProcess, effective};
 use crate::authz::{Attributes, Decision, forbidden};
 use crate::builtin::crd;
 use crate::documents;
+use crate::flow::Share;
 use crate::handlers::{self, Call, Query, Reply, Streaming};
 use crate::metrics::{RequestLabels, VerbLabels};
 use crate::negotiate;
+use crate::request_body;
 use crate::request_info::{self, ResourcePath, Target};
 use crate::routes;
 use crate::selector::FieldSelector;
@@ -35,6 +36,8 @@ use crate::status_error::ApiError;
 const SLOW: Duration = Duration::from_secs(1);
 /// Smaller answers are sent as they are: compressing them costs more than it saves.
 const COMPRESS: u64 = 128 * 1024;
+/// Work on larger bodies has a thread of its own: reading this much YAML takes milliseconds.
+const HEAVY: usize = 64 * 1024;
 /// Warnings that one answer carries, at most; kubectl prints each on a line.
 const WARNINGS: usize = 32;
 
@@ -144,6 +147,8 @@ fn record(
 
 async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Reply {
     let (parts, body) = request.into_parts();
+    let limits = server.inner.config.limits;
+    check_headers(&parts.headers, limits.header_bytes)?;
     let user = server
         .inner
         .authenticator
@@ -155,12 +160,18 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
     let target = request_info::parse(path);
     let attributes = attributes(&parts.method, path, &target, &query)?;
     trail.verb = counted_verb(&parts.method, &attributes);
+    let flow = &server.inner.flow;
+    let client = flow.client(&user, parts.extensions.get::<InProcess>().is_some());
+    let place = flow.admit(client, &attributes)?;
     if let Decision::Deny(reason) = server.inner.rbac.authorize(&user, &attributes) {
         return Err(forbidden(&user, &attributes, &reason));
     }
-    let limits = server.inner.config.limits;
+    let most = match parts.method {
+        Method::GET => limits.request,
+        _ => limits.change,
+    };
     let asked = query.timeout()?.filter(|asked| !asked.is_zero());
-    let deadline = asked.map_or(limits.request, |asked| asked.min(limits.request));
+    let deadline = asked.map_or(most, |asked| asked.min(most));
     let work = async {
         let path = match target {
             Target::Other => {
@@ -178,7 +189,8 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
         let found = snapshot.find(&path.group, &path.version, &path.resource);
         let def = found.ok_or(ApiError::NoSuchPath)?;
         trail.resource = def.qualified_plural();
-        let body = read_body(&parts.headers, body, limits.body_bytes).await?;
+        let (body, memory) =
+            request_body::read(flow, client, limits.body_bytes, &parts.headers, body).await?;
         let call = Call {
             server: server.clone(),
             def: def.clone(),
@@ -188,13 +200,47 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
             query,
             headers: parts.headers,
             body,
+            client,
             warnings: parking_lot::Mutex::default(),
         };
-        let reply = routes::answer(&call, &parts.method).await;
-        with_warnings(reply, call.warnings.into_inner())
+        run(call, parts.method, (place, memory)).await
     };
     let done = tokio::time::timeout(deadline, work).await;
     done.unwrap_or(Err(ApiError::Timeout))
+}
+
+/// Runs the handler: here, or on a thread of its own where reading and checking the body takes long
+/// enough to hold up others. What is `held` is held until it ends, also when nobody waits any more.
+async fn run(call: Call, method: Method, held: (Share, Option<Share>)) -> Reply {
+    let handle = async move |call: Call| {
+        let reply = routes::answer(&call, &method).await;
+        drop(held);
+        with_warnings(reply, call.warnings.into_inner())
+    };
+    if call.body.len() < HEAVY {
+        return handle(call).await;
+    }
+    let heavy = call.server.inner.flow.heavy.clone();
+    // The semaphore is never closed.
+    let permit = heavy.acquire_owned().await.ok();
+    let (runtime, span) = (Handle::current(), tracing::Span::current());
+    let work = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        span.in_scope(|| runtime.block_on(handle(call)))
+    });
+    work.await
+        .unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(ApiError::Unavailable("the server is stopping".to_owned())),
+        })
+}
+
+fn check_headers(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    if headers.iter().map(size).sum::<usize>() > limit {
+        return Err(ApiError::HeadersTooLarge { limit });
+    }
+    Ok(())
 }
 
 fn attributes(
@@ -274,28 +320,6 @@ fn counted_verb(method: &Method, attributes: &Attributes) -> String {
         attributes.verb.clone()
     } else {
         "other".to_owned()
-    }
-}
-
-async fn read_body(
-    headers: &HeaderMap,
-    body: axum::body::Body,
-    limit: usize,
-) -> Result<Bytes, ApiError> {
-    if let Some(encoding) = headers
-        .get(header::CONTENT_ENCODING)
-        .filter(|value| *value != "identity")
-    {
-        let message =
-            format!("the body has the content encoding {encoding:?}: only plain bodies are read");
-        return Err(ApiError::UnsupportedMediaType(message));
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge { limit }),
-        Err(error) => Err(ApiError::BadRequest(format!(
-            "cannot read the body: {error}"
-        ))),
     }
 }
 

@@ -25,6 +25,23 @@ pub(crate) struct VerbLabels {
     pub(crate) verb: String,
 }
 
+/// A request refused for lack of room, as counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PoolLabels {
+    /// `reads`, `changes`, `watches`, …
+    pool: &'static str,
+}
+
+/// Counts requests refused for lack of room.
+#[derive(Clone, Default)]
+pub(crate) struct Rejections(Family<PoolLabels, Counter>);
+
+impl Rejections {
+    pub(crate) fn count(&self, pool: &'static str) {
+        self.0.get_or_create(&PoolLabels { pool }).inc();
+    }
+}
+
 /// From 0.5 ms to about 16 s.
 fn histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 16))
@@ -35,6 +52,7 @@ pub(crate) struct Metrics {
     pub(crate) requests: Family<RequestLabels, Counter>,
     pub(crate) duration: Family<VerbLabels, Histogram, fn() -> Histogram>,
     pub(crate) watches: Gauge,
+    pub(crate) rejections: Rejections,
 }
 
 impl Default for Metrics {
@@ -43,6 +61,7 @@ impl Default for Metrics {
             requests: Family::default(),
             duration: Family::new_with_constructor(histogram as fn() -> Histogram),
             watches: Gauge::default(),
+            rejections: Rejections::default(),
         }
     }
 }
@@ -63,6 +82,11 @@ impl Metrics {
             "apiserver_watches",
             "Watches now open",
             self.watches.clone(),
+        );
+        registry.register(
+            "apiserver_rejected_requests",
+            "Requests answered with 429, by what there was no room in",
+            self.rejections.0.clone(),
         );
     }
 }

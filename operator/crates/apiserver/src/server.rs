@@ -1,6 +1,7 @@
 //! The server: what it holds, how it is wired, and the accept loop.
 
 mod accept;
+mod linger;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::builtin::crd;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::dispatch;
+use crate::flow::Flow;
 use crate::gc;
 use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
@@ -66,6 +68,7 @@ pub(crate) struct Inner {
     /// Keep `rbac` current.
     _followers: JoinSet<()>,
     pub(crate) metrics: Metrics,
+    pub(crate) flow: Flow,
     pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi,
     /// Ends running watches; cancelled first at shutdown.
@@ -97,6 +100,8 @@ impl ApiServer {
             .await
             .map_err(|error| ServerError::Bootstrap(error.into()))?;
         let openapi = OpenApi::new(config.version.git_version.clone());
+        let metrics = Metrics::default();
+        let flow = Flow::new(&config.limits, metrics.rejections.clone());
         let inner = Inner {
             store,
             registry,
@@ -109,7 +114,8 @@ impl ApiServer {
             config,
             rbac,
             _followers: followers,
-            metrics: Metrics::default(),
+            metrics,
+            flow,
             discovery: Discovery::default(),
             openapi,
             watches: CancellationToken::new(),

@@ -144,6 +144,18 @@ pub enum ApiError {
         /// The limit.
         limit: usize,
     },
+    /// The headers are too large.
+    #[error("the request's headers have more than {limit} bytes")]
+    HeadersTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// This user has as much of the server as there is for one now.
+    #[error("Too many requests, please try again later.")]
+    TooManyRequests {
+        /// When to come back.
+        seconds: u64,
+    },
     /// The deadline passed; whether a write happened is not known.
     #[error("Timeout: request did not complete within the allotted timeout")]
     Timeout,
@@ -215,6 +227,11 @@ impl ApiError {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType")
             }
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            Self::HeadersTooLarge { .. } => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "RequestHeaderFieldsTooLarge",
+            ),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         }
@@ -234,13 +251,21 @@ impl ApiError {
         if !causes.is_empty() {
             details.insert("causes".to_owned(), Value::Array(causes));
         }
-        if matches!(
-            self,
-            Self::Timeout | Self::TooLargeResourceVersion { .. } | Self::Unavailable(_)
-        ) {
-            details.insert("retryAfterSeconds".to_owned(), json!(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = self.retry_after() {
+            details.insert("retryAfterSeconds".to_owned(), json!(seconds));
         }
         details
+    }
+
+    /// Seconds after which asking again helps.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Timeout | Self::TooLargeResourceVersion { .. } | Self::Unavailable(_) => {
+                Some(RETRY_AFTER_SECONDS)
+            }
+            Self::TooManyRequests { seconds } => Some(*seconds),
+            _ => None,
+        }
     }
 
     fn causes(&self) -> Vec<Value> {
@@ -311,8 +336,8 @@ impl IntoResponse for ApiError {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        if code == StatusCode::SERVICE_UNAVAILABLE || code == StatusCode::GATEWAY_TIMEOUT {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if code == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

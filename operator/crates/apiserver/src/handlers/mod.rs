@@ -32,6 +32,7 @@ pub(crate) use watch::{Streaming, watch};
 pub(crate) use write::{Part, Proposal, conflict, is_held, rewrite};
 
 use crate::authn::UserInfo;
+use crate::flow;
 use crate::negotiate::{Include, Renderer};
 use crate::registry::ResourceDef;
 use crate::request_info::ResourcePath;
@@ -51,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) renderer: Renderer,
+    /// Whose share of the server this takes.
+    pub(crate) client: flow::Client,
     /// What the client should know although the request succeeds.
     pub(crate) warnings: Mutex<Vec<String>>,
 }

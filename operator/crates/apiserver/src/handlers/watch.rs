@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::list::{namespace, selection};
 use super::options::VersionMatch;
 use super::{Call, Query, Reply};
+use crate::flow::Share;
 use crate::negotiate::Renderer;
 use crate::registry::{Registry, ResourceDef};
 use crate::server::ApiServer;
@@ -47,6 +48,7 @@ pub(crate) async fn watch(call: &Call) -> Reply {
         from: from(&call.query, &call.server)?,
         bookmarks,
     };
+    let share = call.server.inner.flow.watch(call.client)?;
     let watcher = match call.server.inner.store.watch(query).await {
         Ok(watcher) => watcher,
         Err(error @ (store::Error::Compacted { .. } | store::Error::Future { .. })) => {
@@ -67,6 +69,7 @@ pub(crate) async fn watch(call: &Call) -> Reply {
         deadline: Instant::now() + timeout,
         cancel: call.server.inner.watches.clone(),
         _open: Open::new(call.server.inner.metrics.watches.clone()),
+        _share: share,
     };
     Ok(stream_response(Body::from_stream(stream.into_stream())))
 }
@@ -152,6 +155,7 @@ struct Events {
     deadline: Instant,
     cancel: CancellationToken,
     _open: Open,
+    _share: Share,
 }
 
 impl Events {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
 use super::ApiServer;
+use super::linger::Lingering;
 use crate::authn::{PeerUser, user_of_certificate};
 
 /// A client that has not finished its handshake or its request head by then is cut off.
@@ -24,6 +25,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long running requests may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
+/// More of headers is not even read; below it, the answer says what the limit is.
+const HEADER_LIST: u32 = 256 * 1024;
 /// Pause after an accept error such as "too many open files".
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -122,9 +125,12 @@ async fn connection(
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
+        .max_header_list_size(HEADER_LIST)
         .max_concurrent_streams(250);
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = builder.serve_connection_with_upgrades(
+        TokioIo::new(Lingering::new(stream)),
+        TowerToHyperService::new(service),
+    );
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(error, "connection ended");
     }

@@ -10,6 +10,7 @@ mod documents;
 mod garbage;
 mod hostile;
 mod kinds;
+mod limits;
 mod lists;
 mod namespaces;
 mod roles;

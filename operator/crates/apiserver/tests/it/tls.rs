@@ -20,15 +20,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{SOON, WIDGETS, api_with};
 
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     roots: Arc<RootCertStore>,
+    certificate: CertificateDer<'static>,
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,10 +39,16 @@ impl Authority {
         Self {
             issuer: Issuer::new(params, key),
             roots: Arc::new(roots),
+            certificate: certificate.der().clone(),
         }
     }
 
-    fn identity(&self, name: &str, groups: &[&str]) -> Identity {
+    /// Its own certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    pub fn identity(&self, name: &str, groups: &[&str]) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -56,7 +63,7 @@ impl Authority {
         (vec![certificate.der().clone()], key)
     }
 
-    fn server(&self) -> ServerConfig {
+    pub fn server(&self) -> ServerConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier =
             WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider.clone());
@@ -70,7 +77,7 @@ impl Authority {
             .unwrap()
     }
 
-    fn connector(&self, identity: Option<Identity>, protocol: &[u8]) -> TlsConnector {
+    pub fn connector(&self, identity: Option<Identity>, protocol: &[u8]) -> TlsConnector {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().unwrap();

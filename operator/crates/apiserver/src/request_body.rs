@@ -1,0 +1,61 @@
+//! Reads request bodies, within their limits.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+
+use crate::flow::{Client, Flow, Share};
+use crate::status_error::ApiError;
+
+/// Smaller bodies are bounded well enough by the number of requests.
+const SMALL: usize = 64 * 1024;
+
+/// A body, and the memory that it counts for.
+///
+/// # Errors
+/// `UnsupportedMediaType` for compressed bodies, `TooLarge`, `TooManyRequests` when too much memory
+/// is taken by bodies, `BadRequest` for one that cannot be read.
+pub(crate) async fn read(
+    flow: &Flow,
+    client: Client,
+    limit: usize,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<(Bytes, Option<Share>), ApiError> {
+    if body.is_end_stream() {
+        return Ok((Bytes::new(), None));
+    }
+    if let Some(encoding) = headers
+        .get(header::CONTENT_ENCODING)
+        .filter(|value| *value != "identity")
+    {
+        let message =
+            format!("the body has the content encoding {encoding:?}: only plain bodies are read");
+        return Err(ApiError::UnsupportedMediaType(message));
+    }
+    let broken = |error| ApiError::BadRequest(format!("cannot read the body: {error}"));
+    if let Some(size) = body.size_hint().exact() {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if size > limit {
+            return Err(ApiError::TooLarge { limit });
+        }
+        let share = (size > SMALL)
+            .then(|| flow.body(client, size))
+            .transpose()?;
+        return Ok((body.collect().await.map_err(broken)?.to_bytes(), share));
+    }
+    let (mut read, mut share) = (BytesMut::new(), flow.body(client, 0)?);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue; // trailers
+        };
+        if read.len() + data.len() > limit {
+            return Err(ApiError::TooLarge { limit });
+        }
+        flow.grow(&mut share, data.len())?;
+        read.extend_from_slice(&data);
+    }
+    Ok((read.freeze(), Some(share)))
+}
