@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-pub use api::LimitArgs;
+pub use api::{AuditArgs, LimitArgs};
 
 /// Flags of `operator run`. Every flag has an environment variable; the flag wins.
 #[derive(Clone, Debug, Args)]
@@ -137,6 +137,10 @@ pub struct RunArgs {
     #[command(flatten)]
     /// What the clients of the API may take.
     pub limits: LimitArgs,
+
+    #[command(flatten)]
+    /// What they did.
+    pub audit: AuditArgs,
 
     #[command(flatten)]
     /// How to log.

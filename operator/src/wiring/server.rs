@@ -73,6 +73,7 @@ pub(super) async fn start(
         api_types::crds(),
         apiserver::Config {
             limits: args.limits.limits(),
+            audit: args.audit.audit(&args.data_dir),
             ..apiserver::Config::default()
         },
     )
@@ -124,6 +125,9 @@ impl Server {
         self.cancel.cancel();
         let served = self.serving.await;
         while self.loops.join_next().await.is_some() {}
+        if let Some(api) = &self.api {
+            api.flush_audit().await;
+        }
         Ok(served??)
     }
 }

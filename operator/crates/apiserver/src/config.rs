@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::audit::AuditConfig;
 use crate::authn::StaticToken;
 
 /// Settings of the API server.
@@ -15,6 +16,8 @@ pub struct Config {
     pub tokens: Vec<StaticToken>,
     /// Bounds of what one request may take.
     pub limits: Limits,
+    /// Where the audit log goes; `None` keeps none.
+    pub audit: Option<AuditConfig>,
 }
 
 /// Answer of `/version`. Clients parse `major`, `minor` and `gitVersion`: additions to the latter

@@ -15,8 +15,8 @@ use tokio::runtime::Handle;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tracing::Instrument;
-use uuid::Uuid;
 
+use crate::audit::{self, Entry};
 use crate::authn::{InProcess, effective};
 use crate::authz::{Attributes, Decision, forbidden};
 use crate::builtin::crd;
@@ -58,20 +58,24 @@ impl Predicate for NotStreaming {
     }
 }
 
-/// What is known of a request for log and metrics, however far it came.
+/// What is known of a request for logs and metrics, however far it came.
 #[derive(Default)]
 struct Trail {
-    user: String,
+    audit: audit::Open,
     verb: String,
     resource: String,
 }
 
 async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     let started = Instant::now();
-    let id = Uuid::new_v4().to_string();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let span = tracing::info_span!("request", %id, %method, path = uri.path());
-    let mut trail = Trail::default();
+    let entry = Entry::new(&request);
+    let (id, path) = (entry.id(), entry.uri().path());
+    let span = tracing::info_span!("request", %id, method = %request.method(), path);
+    let log = server.inner.audit.clone();
+    let mut trail = Trail {
+        audit: audit::Open { log, entry },
+        ..Trail::default()
+    };
     let run = AssertUnwindSafe(answer(&server, request, &mut trail))
         .catch_unwind()
         .instrument(span.clone());
@@ -86,12 +90,13 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
         Err(panic) => {
             let message = panic_text(&*panic);
             tracing::error!(parent: &span, message, "request handler panicked");
+            trail.audit.entry.stage = audit::Stage::Panic;
             ApiError::Internal("the request handler failed; the server's log says why".to_owned())
                 .into_response()
         }
     };
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    if let Ok(value) = HeaderValue::from_str(trail.audit.entry.id()) {
         headers.insert("audit-id", value);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
@@ -101,7 +106,18 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
         );
     }
     record(&server, &span, &trail, response.status(), started.elapsed());
+    end(trail.audit, &mut response);
     response
+}
+
+/// Leaves the request's line in the audit log; that of a stream, once it ends.
+fn end(mut audit: audit::Open, response: &mut Response) {
+    audit.entry.code = response.status().as_u16();
+    audit.entry.outcome = response.extensions_mut().remove().unwrap_or_default();
+    if let Some(streaming) = response.extensions().get::<Streaming>() {
+        audit.started();
+        streaming.keep(audit);
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -120,10 +136,11 @@ fn record(
     elapsed: Duration,
 ) {
     let Trail {
-        user,
+        audit,
         verb,
         resource,
     } = trail;
+    let user = &audit.entry.user.name;
     let metrics = &server.inner.metrics;
     let labels = RequestLabels {
         verb: verb.clone(),
@@ -149,22 +166,34 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
     let (parts, body) = request.into_parts();
     let limits = server.inner.config.limits;
     check_headers(&parts.headers, limits.header_bytes)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let path = parts.uri.path();
+    let target = request_info::parse(path);
+    let entry = &mut trail.audit.entry;
+    let senseless = match attributes(&parts.method, path, &target, &query) {
+        Ok(asked) => {
+            trail.verb = counted_verb(&parts.method, &asked);
+            entry.asked = asked;
+            None
+        }
+        Err(error) => Some(error),
+    };
     let user = server
         .inner
         .authenticator
         .authenticate(&parts.headers, &parts.extensions)?;
-    trail.user.clone_from(&user.name);
+    entry.user.clone_from(&user);
     let user = effective(&server.inner.rbac, user, &parts.headers)?;
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let path = parts.uri.path();
-    let target = request_info::parse(path);
-    let attributes = attributes(&parts.method, path, &target, &query)?;
-    trail.verb = counted_verb(&parts.method, &attributes);
+    entry.impersonated = (user != entry.user).then(|| user.clone());
+    if let Some(error) = senseless {
+        return Err(error);
+    }
     let flow = &server.inner.flow;
     let client = flow.client(&user, parts.extensions.get::<InProcess>().is_some());
-    let place = flow.admit(client, &attributes)?;
-    if let Decision::Deny(reason) = server.inner.rbac.authorize(&user, &attributes) {
-        return Err(forbidden(&user, &attributes, &reason));
+    let place = flow.admit(client, &entry.asked)?;
+    let decision = server.inner.rbac.authorize(&user, &entry.asked);
+    if let Decision::Deny(reason) = entry.decision.insert(decision) {
+        return Err(forbidden(&user, &entry.asked, reason));
     }
     let most = match parts.method {
         Method::GET => limits.request,

@@ -7,6 +7,7 @@
 //!
 //! Errors become HTTP codes and `metav1.Status` in `status_error` and nowhere else.
 
+mod audit;
 mod authn;
 mod authz;
 mod builtin;
@@ -37,6 +38,7 @@ pub mod patch;
 pub mod schema;
 pub mod validation;
 
+pub use audit::AuditConfig;
 pub use authn::{StaticToken, UserInfo};
 pub use config::{Config, Limits, VersionInfo};
 pub use server::{ApiServer, ServerError};

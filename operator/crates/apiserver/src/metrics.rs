@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::audit;
+
 /// A request, as counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
@@ -53,6 +55,7 @@ pub(crate) struct Metrics {
     pub(crate) duration: Family<VerbLabels, Histogram, fn() -> Histogram>,
     pub(crate) watches: Gauge,
     pub(crate) rejections: Rejections,
+    pub(crate) audit: audit::Counts,
 }
 
 impl Default for Metrics {
@@ -62,6 +65,7 @@ impl Default for Metrics {
             duration: Family::new_with_constructor(histogram as fn() -> Histogram),
             watches: Gauge::default(),
             rejections: Rejections::default(),
+            audit: audit::Counts::default(),
         }
     }
 }
@@ -87,6 +91,16 @@ impl Metrics {
             "apiserver_rejected_requests",
             "Requests answered with 429, by what there was no room in",
             self.rejections.0.clone(),
+        );
+        registry.register(
+            "apiserver_audit_events",
+            "Lines written to the audit log",
+            self.audit.events.clone(),
+        );
+        registry.register(
+            "apiserver_audit_lost_events",
+            "Lines that the audit log had no room for",
+            self.audit.lost.clone(),
         );
     }
 }

@@ -4,6 +4,7 @@ mod accept;
 mod linger;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{AuditConfig, AuditLog};
 use crate::authn::{Authenticator, InProcess, UserInfo};
 use crate::authz::{self, Rbac};
 use crate::builtin;
@@ -43,6 +45,14 @@ pub enum ServerError {
         /// What is wrong.
         message: String,
     },
+    /// The audit log cannot be written.
+    #[error("cannot open the audit log {}: {source}", .path.display())]
+    Audit {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The default namespaces and roles could not be read or written.
     #[error("cannot create the default namespaces and roles: {0}")]
     Bootstrap(#[source] ApiError),
@@ -68,6 +78,7 @@ pub(crate) struct Inner {
     /// Keep `rbac` current.
     _followers: JoinSet<()>,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Option<AuditLog>,
     pub(crate) flow: Flow,
     pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi,
@@ -101,6 +112,8 @@ impl ApiServer {
             .map_err(|error| ServerError::Bootstrap(error.into()))?;
         let openapi = OpenApi::new(config.version.git_version.clone());
         let metrics = Metrics::default();
+        let audit = config.audit.as_ref();
+        let audit = audit.map(|audit| open_audit(audit, &metrics)).transpose()?;
         let flow = Flow::new(&config.limits, metrics.rejections.clone());
         let inner = Inner {
             store,
@@ -115,6 +128,7 @@ impl ApiServer {
             rbac,
             _followers: followers,
             metrics,
+            audit,
             flow,
             discovery: Discovery::default(),
             openapi,
@@ -171,6 +185,13 @@ impl ApiServer {
         self.inner.watches.cancel();
     }
 
+    /// Waits until what was asked so far is in the audit log, for a few seconds at most.
+    pub async fn flush_audit(&self) {
+        if let Some(audit) = &self.inner.audit {
+            audit.flush().await;
+        }
+    }
+
     /// Accepts connections and serves `app` on them until `cancel` is cancelled; then ends
     /// watches, lets running requests finish and returns.
     ///
@@ -185,4 +206,11 @@ impl ApiServer {
     ) -> std::io::Result<()> {
         accept::serve(self, app, listener, tls, cancel).await
     }
+}
+
+fn open_audit(config: &AuditConfig, metrics: &Metrics) -> Result<AuditLog, ServerError> {
+    AuditLog::open(config, metrics.audit.clone()).map_err(|source| ServerError::Audit {
+        path: config.path.clone(),
+        source,
+    })
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use crate::audit::Outcome;
 use crate::managed_fields::{Conflict, Conflicts};
 use crate::registry::ResourceDef;
 use crate::validation::{FieldError, TOLD, aggregate};
@@ -238,15 +239,7 @@ impl ApiError {
     }
 
     fn details(&self) -> Map<String, Value> {
-        let mut details = match self {
-            Self::NotFound(subject)
-            | Self::AlreadyExists(subject)
-            | Self::Conflict { subject, .. }
-            | Self::Invalid { subject, .. }
-            | Self::Forbidden { subject, .. }
-            | Self::NamespaceTerminating { subject, .. } => subject.details(),
-            _ => Map::new(),
-        };
+        let mut details = self.subject().map(Subject::details).unwrap_or_default();
         let causes = self.causes();
         if !causes.is_empty() {
             details.insert("causes".to_owned(), Value::Array(causes));
@@ -255,6 +248,18 @@ impl ApiError {
             details.insert("retryAfterSeconds".to_owned(), json!(seconds));
         }
         details
+    }
+
+    fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::NotFound(subject)
+            | Self::AlreadyExists(subject)
+            | Self::Conflict { subject, .. }
+            | Self::Invalid { subject, .. }
+            | Self::Forbidden { subject, .. }
+            | Self::NamespaceTerminating { subject, .. } => Some(subject),
+            _ => None,
+        }
     }
 
     /// Seconds after which asking again helps.
@@ -329,8 +334,11 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (code, _) = self.code_and_reason();
+        let (code, reason) = self.code_and_reason();
         let mut response = (code, self.status().to_string()).into_response();
+        let name = self.subject().map(|subject| subject.name.clone());
+        let name = name.unwrap_or_default();
+        response.extensions_mut().insert(Outcome { reason, name });
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

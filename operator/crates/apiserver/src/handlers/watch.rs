@@ -5,6 +5,7 @@
 //! status ask for the same revision again for ever.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,6 +13,7 @@ use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
 use http::{HeaderValue, StatusCode, header};
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use rand::Rng;
 use serde_json::Value;
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::list::{namespace, selection};
 use super::options::VersionMatch;
 use super::{Call, Query, Reply};
+use crate::audit;
 use crate::flow::Share;
 use crate::negotiate::Renderer;
 use crate::registry::{Registry, ResourceDef};
@@ -30,9 +33,16 @@ use crate::server::ApiServer;
 use crate::status_error::ApiError;
 use crate::validation::FieldError;
 
-/// Marks an answer as a stream that must not be compressed, buffered or cut by a deadline.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Streaming;
+/// Marks an answer as a stream that must not be compressed, buffered or cut by a deadline, and
+/// keeps what is to be over with it.
+#[derive(Clone, Default)]
+pub(crate) struct Streaming(Arc<Mutex<Option<audit::Open>>>);
+
+impl Streaming {
+    pub(crate) fn keep(&self, open: audit::Open) {
+        *self.0.lock() = Some(open);
+    }
+}
 
 /// `GET …?watch=true` of a collection.
 pub(crate) async fn watch(call: &Call) -> Reply {
@@ -52,13 +62,15 @@ pub(crate) async fn watch(call: &Call) -> Reply {
     let watcher = match call.server.inner.store.watch(query).await {
         Ok(watcher) => watcher,
         Err(error @ (store::Error::Compacted { .. } | store::Error::Future { .. })) => {
-            return Ok(stream_response(Body::from(error_event(&expired(error)))));
+            let body = Body::from(error_event(&expired(error)));
+            return Ok(stream_response(body, Streaming::default()));
         }
         Err(error) => return Err(error.into()),
     };
     let mut changes = call.server.registry().changes();
     // It may have changed before.
     changes.mark_changed();
+    let streaming = Streaming::default();
     let stream = Events {
         watcher,
         registry: call.server.registry().clone(),
@@ -70,8 +82,10 @@ pub(crate) async fn watch(call: &Call) -> Reply {
         cancel: call.server.inner.watches.clone(),
         _open: Open::new(call.server.inner.metrics.watches.clone()),
         _share: share,
+        _streaming: streaming.clone(),
     };
-    Ok(stream_response(Body::from_stream(stream.into_stream())))
+    let body = Body::from_stream(stream.into_stream());
+    Ok(stream_response(body, streaming))
 }
 
 /// A revision ahead of this store comes from before a restore: the client has to start anew, too.
@@ -117,14 +131,14 @@ fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
     }
 }
 
-fn stream_response(body: Body) -> Response {
+fn stream_response(body: Body, streaming: Streaming) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    response.extensions_mut().insert(Streaming);
+    response.extensions_mut().insert(streaming);
     response
 }
 
@@ -156,6 +170,7 @@ struct Events {
     cancel: CancellationToken,
     _open: Open,
     _share: Share,
+    _streaming: Streaming,
 }
 
 impl Events {

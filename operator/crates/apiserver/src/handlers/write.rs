@@ -16,6 +16,7 @@ use serde_json::Value;
 use store::{Consistency, Expect, Key, Object, Op, Store, Write, WriteError};
 
 use super::{Call, FieldValidation};
+use crate::audit::Outcome;
 use crate::authz::escalation;
 use crate::builtin::namespace;
 use crate::decode::nul_at;
@@ -67,10 +68,19 @@ pub(crate) enum Written {
 impl Written {
     /// The answer with the object.
     pub(crate) fn reply(self, call: &Call, code: StatusCode) -> Result<Response, ApiError> {
-        match self {
-            Self::Stored(object) => call.renderer.stored(code, &object),
-            Self::Dry(object) => Ok(call.renderer.value(code, object)),
+        let name = match &self {
+            Self::Stored(object) => object.key.name.to_string(),
+            Self::Dry(object) => meta::name(object).to_owned(),
+        };
+        let mut response = match self {
+            Self::Stored(object) => call.renderer.stored(code, &object)?,
+            Self::Dry(object) => call.renderer.value(code, object),
+        };
+        if call.path.name.is_empty() {
+            let reason = "";
+            response.extensions_mut().insert(Outcome { reason, name });
         }
+        Ok(response)
     }
 
     /// The served form.

@@ -17,6 +17,7 @@ use tower::ServiceBuilder;
 
 use super::ApiServer;
 use super::linger::Lingering;
+use crate::audit::PeerAddress;
 use crate::authn::{PeerUser, user_of_certificate};
 
 /// A client that has not finished its handshake or its request head by then is cut off.
@@ -97,6 +98,7 @@ async fn connection(
 ) {
     // Watch events are small and must not wait for more.
     let _ = stream.set_nodelay(true);
+    let address = stream.peer_addr().ok();
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
@@ -112,6 +114,10 @@ async fn connection(
         .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
             if let Some(user) = &user {
                 request.extensions_mut().insert(PeerUser(user.clone()));
+            }
+            if let Some(address) = address {
+                let address = PeerAddress(address.ip());
+                request.extensions_mut().insert(address);
             }
             request
         })

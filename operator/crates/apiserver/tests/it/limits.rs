@@ -1,6 +1,5 @@
 //! No user takes the server away from the others, and whoever is refused is told so in time.
 
-use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::client::TlsStream;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::support::{Answer, Api, SOON, WIDGETS, api, api_with, widget};
-use crate::tls::Authority;
+use crate::tls::Served;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -39,7 +35,13 @@ async fn limited(limits: Limits) -> Api {
 }
 
 /// Asks as somebody, over the router that the network uses.
-async fn ask(api: &Api, who: &str, method: &str, path: &str, body: Body) -> http::Response<Body> {
+pub async fn ask(
+    api: &Api,
+    who: &str,
+    method: &str,
+    path: &str,
+    body: Body,
+) -> http::Response<Body> {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -48,7 +50,7 @@ async fn ask(api: &Api, who: &str, method: &str, path: &str, body: Body) -> http
     api.server.router().oneshot(request).await.unwrap()
 }
 
-async fn answer(response: http::Response<Body>) -> Answer {
+pub async fn answer(response: http::Response<Body>) -> Answer {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap();
@@ -136,69 +138,31 @@ async fn watches_are_shared_too() {
     assert_eq!(watch("greedy").await.status(), 200);
 }
 
-/// A server on the network, with who may talk to it.
-struct Served {
-    api: Api,
-    authority: Authority,
-    address: SocketAddr,
-    cancel: CancellationToken,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-    }
-}
-
-impl Served {
-    async fn new(limits: Limits) -> Self {
-        let (api, authority) = (limited(limits).await, Authority::new());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let cancel = CancellationToken::new();
-        let (server, tls, end) = (api.server.clone(), authority.server(), cancel.clone());
-        tokio::spawn(async move { server.serve(server.router(), listener, tls, end).await });
-        Self {
-            api,
-            authority,
-            address,
-            cancel,
-        }
-    }
-
-    async fn connect(&self) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let connector = self.authority.connector(None, b"http/1.1");
-        let name = "127.0.0.1".try_into().unwrap();
-        connector.connect(name, stream).await.unwrap()
-    }
-
-    /// Sends all of it before it reads, as simple clients do; then code and body of the answer.
-    async fn raw(&self, head: &str, body: &[u8]) -> (u16, Value) {
-        let talk = async {
-            let mut stream = self.connect().await;
-            let head = format!("{head}\r\nhost: x\r\nauthorization: Bearer modest\r\n");
-            stream.write_all(head.as_bytes()).await.unwrap();
-            stream.write_all(b"\r\n").await.unwrap();
-            stream.write_all(body).await.unwrap();
-            stream.flush().await.unwrap();
-            let mut text = Vec::new();
-            let mut chunk = [0; 4096];
-            loop {
-                let read = stream.read(&mut chunk).await.unwrap();
-                text.extend_from_slice(&chunk[..read]);
-                if let Some(answer) = parse(&text) {
-                    return answer;
-                }
-                assert!(
-                    read > 0,
-                    "no whole answer: {}",
-                    String::from_utf8_lossy(&text)
-                );
+/// Sends all of it before it reads, as simple clients do; then code and body of the answer.
+async fn raw(served: &Served, head: &str, body: &[u8]) -> (u16, Value) {
+    let talk = async {
+        let mut stream = served.connect(b"http/1.1").await;
+        let head = format!("{head}\r\nhost: x\r\nauthorization: Bearer modest\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(b"\r\n").await.unwrap();
+        stream.write_all(body).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut text = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            let read = stream.read(&mut chunk).await.unwrap();
+            text.extend_from_slice(&chunk[..read]);
+            if let Some(answer) = parse(&text) {
+                return answer;
             }
-        };
-        tokio::time::timeout(SOON, talk).await.unwrap()
-    }
+            assert!(
+                read > 0,
+                "no whole answer: {}",
+                String::from_utf8_lossy(&text)
+            );
+        }
+    };
+    tokio::time::timeout(SOON, talk).await.unwrap()
 }
 
 /// Code and JSON body, once both are there.
@@ -211,10 +175,13 @@ fn parse(text: &[u8]) -> Option<(u16, Value)> {
 
 #[tokio::test]
 async fn what_is_too_large_is_answered_before_the_connection_ends() {
-    let served = Served::new(Limits {
-        change: Duration::from_millis(300),
-        ..Limits::default()
-    })
+    let served = Served::over(
+        limited(Limits {
+            change: Duration::from_millis(300),
+            ..Limits::default()
+        })
+        .await,
+    )
     .await;
     let large = vec![b'x'; 12 * 1024 * 1024];
     let known = format!("POST {MAPS} HTTP/1.1\r\ncontent-length: {}", large.len());
@@ -261,7 +228,7 @@ async fn what_is_too_large_is_answered_before_the_connection_ends() {
         ),
     ];
     for (head, body, code, reason, text) in cases {
-        let (found, status) = served.raw(head, body).await;
+        let (found, status) = raw(&served, head, body).await;
         assert_eq!(
             (found, &status["reason"]),
             (code, &json!(reason)),
@@ -276,10 +243,13 @@ async fn what_is_too_large_is_answered_before_the_connection_ends() {
 
 #[tokio::test]
 async fn kube_comes_back_by_itself() {
-    let served = Served::new(Limits {
-        changes: 2,
-        ..Limits::default()
-    })
+    let served = Served::over(
+        limited(Limits {
+            changes: 2,
+            ..Limits::default()
+        })
+        .await,
+    )
     .await;
     let mut config = kube::Config::new(format!("https://{}", served.address).parse().unwrap());
     config.root_cert = Some(vec![served.authority.certificate().to_vec()]);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod apply;
+mod audit;
 mod crud;
 mod definitions;
 mod documents;

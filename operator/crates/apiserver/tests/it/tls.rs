@@ -16,9 +16,10 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{SOON, WIDGETS, api_with};
+use crate::support::{Api, SOON, WIDGETS, api_with};
 
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -91,8 +92,47 @@ impl Authority {
     }
 }
 
+/// A server on the network, with who may talk to it.
+pub struct Served {
+    pub api: Api,
+    pub authority: Authority,
+    pub address: SocketAddr,
+    cancel: CancellationToken,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl Served {
+    pub async fn over(api: Api) -> Self {
+        let authority = Authority::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cancel = CancellationToken::new();
+        let (server, tls, end) = (api.server.clone(), authority.server(), cancel.clone());
+        tokio::spawn(async move { server.serve(server.router(), listener, tls, end).await });
+        Self {
+            api,
+            authority,
+            address,
+            cancel,
+        }
+    }
+
+    /// Connects without a certificate.
+    pub async fn connect(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let connector = self.authority.connector(None, protocol);
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        connector.connect(name, stream).await.unwrap()
+    }
+}
+
 /// Sends one GET over a connection of its own.
-async fn get(
+pub async fn get(
     connector: &TlsConnector,
     address: SocketAddr,
     path: &str,
