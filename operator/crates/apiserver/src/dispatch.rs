@@ -163,7 +163,7 @@ fn record(
 }
 
 async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Reply {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let limits = server.inner.config.limits;
     check_headers(&parts.headers, limits.header_bytes)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -204,7 +204,8 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
     let work = async {
         let path = match target {
             Target::Other => {
-                return documents::answer(server, &parts.method, path, &parts.headers).await;
+                let (path, headers) = (parts.uri.path(), &parts.headers);
+                return documents::answer(server, &parts.method, path, headers).await;
             }
             Target::Resource(path) => path,
         };
@@ -220,6 +221,10 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
         trail.resource = def.qualified_plural();
         let (body, memory) =
             request_body::read(flow, client, limits.body_bytes, &parts.headers, body).await?;
+        let upgrade = match trail.verb.as_str() {
+            "watch" => handlers::upgrade(&mut parts).await?,
+            _ => None,
+        };
         let call = Call {
             server: server.clone(),
             def: def.clone(),
@@ -230,6 +235,7 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
             headers: parts.headers,
             body,
             client,
+            upgrade: parking_lot::Mutex::new(upgrade),
             warnings: parking_lot::Mutex::default(),
         };
         run(call, parts.method, (place, memory)).await

@@ -10,10 +10,12 @@ mod options;
 mod patch;
 mod update;
 mod watch;
+mod websocket;
 mod write;
 
 use std::sync::Arc;
 
+use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -29,6 +31,7 @@ pub(crate) use options::{FieldValidation, Query};
 pub(crate) use patch::{Format as PatchFormat, patch, patched};
 pub(crate) use update::update;
 pub(crate) use watch::{Streaming, watch};
+pub(crate) use websocket::upgrade;
 pub(crate) use write::{Part, Proposal, conflict, is_held, rewrite};
 
 use crate::authn::UserInfo;
@@ -54,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) renderer: Renderer,
     /// Whose share of the server this takes.
     pub(crate) client: flow::Client,
+    /// The socket that a watch is to be sent over.
+    pub(crate) upgrade: Mutex<Option<WebSocketUpgrade>>,
     /// What the client should know although the request succeeds.
     pub(crate) warnings: Mutex<Vec<String>>,
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::Stream;
-use http::{HeaderValue, StatusCode, header};
+use futures::{Stream, StreamExt};
+use http::{HeaderValue, header};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use rand::Rng;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::list::{namespace, selection};
 use super::options::VersionMatch;
-use super::{Call, Query, Reply};
+use super::{Call, Query, Reply, websocket};
 use crate::audit;
 use crate::flow::Share;
 use crate::negotiate::Renderer;
@@ -62,8 +62,9 @@ pub(crate) async fn watch(call: &Call) -> Reply {
     let watcher = match call.server.inner.store.watch(query).await {
         Ok(watcher) => watcher,
         Err(error @ (store::Error::Compacted { .. } | store::Error::Future { .. })) => {
-            let body = Body::from(error_event(&expired(error)));
-            return Ok(stream_response(body, Streaming::default()));
+            let event = error_event(&expired(error));
+            let events = futures::stream::once(std::future::ready(event));
+            return Ok(stream_response(call, events, Streaming::default()));
         }
         Err(error) => return Err(error.into()),
     };
@@ -84,8 +85,7 @@ pub(crate) async fn watch(call: &Call) -> Reply {
         _share: share,
         _streaming: streaming.clone(),
     };
-    let body = Body::from_stream(stream.into_stream());
-    Ok(stream_response(body, streaming))
+    Ok(stream_response(call, stream.into_stream(), streaming))
 }
 
 /// A revision ahead of this store comes from before a restore: the client has to start anew, too.
@@ -131,13 +131,19 @@ fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
     }
 }
 
-fn stream_response(body: Body, streaming: Streaming) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+/// The answer with these lines, over a socket where the client wants one.
+fn stream_response<S>(call: &Call, events: S, streaming: Streaming) -> Response
+where
+    S: Stream<Item = Bytes> + Send + 'static,
+{
+    let mut response = match call.upgrade.lock().take() {
+        Some(upgrade) => websocket::respond(upgrade, events),
+        None => {
+            let body = Body::from_stream(events.map(Ok::<_, Infallible>));
+            let json = HeaderValue::from_static("application/json");
+            ([(header::CONTENT_TYPE, json)], body).into_response()
+        }
+    };
     response.extensions_mut().insert(streaming);
     response
 }
@@ -174,10 +180,10 @@ struct Events {
 }
 
 impl Events {
-    fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    fn into_stream(self) -> impl Stream<Item = Bytes> {
         futures::stream::unfold(self, |mut events| async move {
             let line = events.next().await?;
-            Some((Ok(line), events))
+            Some((line, events))
         })
     }
 

@@ -19,6 +19,7 @@ mod runtime;
 mod support;
 mod tls;
 mod watches;
+mod websockets;
 
 #[path = "../../../store/tests/it/postgres.rs"]
 #[allow(dead_code)]

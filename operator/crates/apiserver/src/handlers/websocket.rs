@@ -1,0 +1,120 @@
+//! Watches over WebSocket: what browsers use instead of a stream of lines.
+//!
+//! As kube-apiserver serves them: one text frame per event, whichever subprotocol was agreed on;
+//! what the client sends is read and ignored; the server closes the socket where it would end the
+//! stream. A client that stops reading, or no longer answers pings, is cut off.
+
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, Stream, StreamExt};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::status_error::ApiError;
+
+/// A client has nothing to say but pongs.
+const LARGEST: usize = 64 * 1024;
+/// How long a client may take to read an event.
+const SLOW: Duration = Duration::from_secs(10);
+/// Time between two pings; a client that says nothing for twice as long is gone.
+const PING: Duration = Duration::from_secs(30);
+/// How long a client may take to agree to the end.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The socket that a request wants to become.
+///
+/// # Errors
+/// `BadRequest` for a handshake that makes no sense.
+pub(crate) async fn upgrade(parts: &mut Parts) -> Result<Option<WebSocketUpgrade>, ApiError> {
+    if !is_asked_for(&parts.headers) {
+        return Ok(None);
+    }
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await;
+    let mut upgrade = upgrade
+        .map_err(|error| ApiError::BadRequest(error.body_text()))?
+        .max_message_size(LARGEST)
+        .max_frame_size(LARGEST);
+    let protocol = upgrade.requested_protocols().next().cloned();
+    if let Some(protocol) = protocol {
+        upgrade.set_selected_protocol(protocol);
+    }
+    Ok(Some(upgrade))
+}
+
+fn is_asked_for(headers: &HeaderMap) -> bool {
+    let has = |name, word: &str| {
+        let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let mut words = values.flat_map(|value| value.split(|byte| *byte == b','));
+        words.any(|found| found.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    };
+    has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
+}
+
+/// Sends these events over the socket.
+pub(super) fn respond<S>(upgrade: WebSocketUpgrade, events: S) -> Response
+where
+    S: Stream<Item = Bytes> + Send + 'static,
+{
+    upgrade.on_upgrade(async |socket| {
+        let (mut sink, mut source) = socket.split();
+        let over = run(&mut sink, &mut source, events).await;
+        if over {
+            goodbye(sink, source).await;
+        }
+    })
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+type Source = SplitStream<WebSocket>;
+
+/// Is there anybody left to say goodbye to?
+async fn run(sink: &mut Sink, source: &mut Source, events: impl Stream<Item = Bytes>) -> bool {
+    let mut events = std::pin::pin!(events);
+    let (mut ping, mut heard) = (interval(PING), Instant::now());
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let message = tokio::select! {
+            biased;
+            received = source.next() => match received {
+                None | Some(Err(_)) => return false,
+                Some(Ok(Message::Close(_))) => return true,
+                Some(Ok(_)) => {
+                    heard = Instant::now();
+                    continue;
+                }
+            },
+            _ = ping.tick() => match heard.elapsed() > 2 * PING {
+                true => return false,
+                false => Message::Ping(Bytes::new()),
+            },
+            event = events.next() => match event.map(Utf8Bytes::try_from) {
+                Some(Ok(text)) => Message::Text(text),
+                // Events are JSON, so there is no other text.
+                None | Some(Err(_)) => return true,
+            },
+        };
+        if !matches!(timeout(SLOW, sink.send(message)).await, Ok(Ok(()))) {
+            return false;
+        }
+    }
+}
+
+/// Says that it is over, and waits until the client says so, too.
+async fn goodbye(mut sink: Sink, mut source: Source) {
+    let end = Message::Close(Some(CloseFrame {
+        code: close_code::NORMAL,
+        reason: Utf8Bytes::default(),
+    }));
+    let agreed = async {
+        // Fails where the client said it first, which is an end, too.
+        let _ = sink.send(end).await;
+        while let Some(Ok(_)) = source.next().await {}
+    };
+    let _ = timeout(GOODBYE, agreed).await;
+}
