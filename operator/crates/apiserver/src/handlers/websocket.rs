@@ -14,7 +14,7 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, Stream, StreamExt};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::status_error::ApiError;
 
@@ -76,7 +76,8 @@ type Source = SplitStream<WebSocket>;
 /// Is there anybody left to say goodbye to?
 async fn run(sink: &mut Sink, source: &mut Source, events: impl Stream<Item = Bytes>) -> bool {
     let mut events = std::pin::pin!(events);
-    let (mut ping, mut heard) = (interval(PING), Instant::now());
+    let mut heard = Instant::now();
+    let mut ping = interval_at(heard + PING, PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {

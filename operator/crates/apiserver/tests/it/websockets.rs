@@ -73,23 +73,17 @@ async fn next(socket: &mut Socket) -> Message {
 
 /// The next event, which is a frame of its own.
 async fn event(socket: &mut Socket) -> Value {
-    loop {
-        match next(socket).await {
-            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-            Message::Ping(_) => {}
-            other => panic!("{other:?}"),
-        }
+    match next(socket).await {
+        Message::Text(text) => serde_json::from_str(&text).unwrap(),
+        other => panic!("{other:?}"),
     }
 }
 
 /// The server says goodbye, and the connection ends.
 async fn ends(socket: &mut Socket) {
-    loop {
-        match next(socket).await {
-            Message::Ping(_) => {}
-            Message::Close(Some(frame)) => break assert_eq!(frame.code, CloseCode::Normal),
-            other => panic!("{other:?}"),
-        }
+    match next(socket).await {
+        Message::Close(Some(frame)) => assert_eq!(frame.code, CloseCode::Normal),
+        other => panic!("{other:?}"),
     }
     let end = tokio::time::timeout(SOON, socket.next()).await.unwrap();
     assert!(!matches!(end, Some(Ok(_))), "{end:?}");
