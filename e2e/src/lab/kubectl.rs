@@ -1,4 +1,4 @@
-//! Real kubectl, of two versions.
+//! Real kubectl, of several versions.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,16 +17,19 @@ pub enum KubectlVersion {
     V1_20,
     /// 1.32: OpenAPI v3, aggregated discovery, validation by the server, protobuf bodies.
     V1_32,
+    /// 1.36: reads by streaming lists (`sendInitialEvents`) wherever it waits.
+    V1_36,
 }
 
 impl KubectlVersion {
-    /// Both.
+    /// Those that scenarios about kubectl itself run with.
     pub const ALL: [Self; 2] = [Self::V1_20, Self::V1_32];
 
     fn program(self) -> &'static str {
         match self {
             Self::V1_20 => "kubectl-1.20",
             Self::V1_32 => "kubectl-1.32",
+            Self::V1_36 => "kubectl-1.36",
         }
     }
 }

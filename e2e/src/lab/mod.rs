@@ -24,7 +24,7 @@ pub fn repository() -> PathBuf {
 }
 
 /// A program that `e2e/setup.sh test` put into the tools directory.
-fn tool(name: &str) -> anyhow::Result<PathBuf> {
+pub fn tool(name: &str) -> anyhow::Result<PathBuf> {
     let file = repository().join(".obiente/tools").join(name);
     ensure!(
         file.exists(),

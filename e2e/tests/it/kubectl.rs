@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::world::{Namespace, shared, web};
 
 /// A command whose output must have all of the given parts.
-async fn says(kubectl: &Kubectl, args: &[&str], parts: &[&str]) -> anyhow::Result<()> {
+pub async fn says(kubectl: &Kubectl, args: &[&str], parts: &[&str]) -> anyhow::Result<()> {
     let text = kubectl.run(args).await?;
     for part in parts {
         ensure!(
@@ -23,7 +23,8 @@ async fn says(kubectl: &Kubectl, args: &[&str], parts: &[&str]) -> anyhow::Resul
     Ok(())
 }
 
-async fn each_version(
+/// The same work in a namespace of its own, with each kubectl.
+pub async fn each_version(
     scenario: &str,
     work: impl AsyncFn(Namespace<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
