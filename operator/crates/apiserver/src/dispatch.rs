@@ -166,7 +166,7 @@ async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Repl
     let (mut parts, body) = request.into_parts();
     let limits = server.inner.config.limits;
     check_headers(&parts.headers, limits.header_bytes)?;
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let query = Query::parse(parts.uri.query().unwrap_or_default()).of(&parts.method);
     let path = parts.uri.path();
     let target = request_info::parse(path);
     let entry = &mut trail.audit.entry;

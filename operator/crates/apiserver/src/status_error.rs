@@ -192,11 +192,11 @@ impl ApiError {
         }
     }
 
-    /// A problem of a query parameter of a list or watch.
-    pub fn invalid_option(problem: FieldError) -> Self {
+    /// A problem of an option of a request; `options` is their kind, for example `ListOptions`.
+    pub fn invalid_option(options: &str, problem: FieldError) -> Self {
         let subject = Subject {
             group: "meta.k8s.io".to_owned(),
-            resource: "ListOptions".to_owned(),
+            resource: options.to_owned(),
             name: String::new(),
         };
         Self::Invalid {

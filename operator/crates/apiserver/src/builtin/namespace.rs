@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::handlers::{DeleteOptions, Deleted, delete_stored};
 use crate::meta;
-use crate::registry::{ResourceDef, Strategy, StrategyError, Subresources, WriteContext};
+use crate::registry::{ResourceDef, Strategy, StrategyError, Subresources, Verb, WriteContext};
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
 use crate::validation::names::NameRule;
@@ -122,6 +122,7 @@ pub(super) fn definition(def: ResourceDef) -> ResourceDef {
             scale: None,
         },
         selectable_fields: vec!["status.phase".to_owned()],
+        verbs: Verb::ONE_BY_ONE,
         ..def
     }
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::write::{Part, Proposal, Written, insert, rewrite, with_manager};
+use super::write::{Part, Proposal, Written, check_readable, insert, rewrite, with_manager};
 use super::{Call, Reply};
 use crate::authz;
 use crate::decode;
@@ -18,6 +18,7 @@ const ATTEMPTS: usize = 8;
 /// `PATCH …/NAME` with an apply patch: changes the object, or makes it.
 pub(crate) async fn apply(call: &Call, part: Part) -> Reply {
     let mut stated = Stated::of(call)?;
+    check_readable(&call.def, &stated.config)?;
     let metadata = meta::fields(&mut stated.config)?;
     if metadata.get("name").is_none_or(Value::is_null) {
         metadata.insert("name".to_owned(), json!(call.path.name));
@@ -60,7 +61,7 @@ impl Stated {
     pub(crate) fn of(call: &Call) -> Result<Self, ApiError> {
         if call.query.set("fieldManager").is_none() {
             let problem = FieldError::required("fieldManager", "is required for apply patch");
-            return Err(ApiError::invalid_option(problem));
+            return Err(call.query.invalid(problem));
         }
         let force = call.query.flag("force")?;
         let decoded = decode::yaml_body(&call.body)?;

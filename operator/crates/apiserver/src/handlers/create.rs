@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::write::{Proposal, insert};
+use super::write::{Proposal, check_readable, insert};
 use super::{Call, Reply};
 use crate::builtin::review;
 use crate::decode;
@@ -11,6 +11,7 @@ use crate::registry::Backing;
 /// `POST …` to a collection.
 pub(crate) async fn create(call: &Call) -> Reply {
     let decoded = decode::body(call.content_type(), &call.body)?;
+    check_readable(&call.def, &decoded.value)?;
     if call.def.backing == Backing::Review {
         return review::answer(call, decoded.value).await;
     }

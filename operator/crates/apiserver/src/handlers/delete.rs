@@ -11,7 +11,6 @@ use http::StatusCode;
 use serde_json::Value;
 use store::{Consistency, Key, Object, Op};
 
-use super::options::dry_run_value;
 use super::write::{Committed, commit, conflict, is_held, to_stored};
 use super::{Call, Query, Reply};
 use crate::decode;
@@ -143,7 +142,11 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
         dry_run: call.query.dry_run()?,
         ..DeleteOptions::default()
     };
-    options.policy = policy(call.query.set("propagationPolicy"), flag_text(&call.query)?)?;
+    options.policy = policy(
+        &call.query,
+        call.query.set("propagationPolicy"),
+        flag_text(&call.query)?,
+    )?;
     if call.body.is_empty() {
         return Ok(options);
     }
@@ -165,13 +168,15 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
         .into_iter()
         .flatten()
     {
-        dry_run_value(value.as_str().unwrap_or_default())?;
+        call.query
+            .dry_run_value(value.as_str().unwrap_or_default())?;
         options.dry_run = true;
     }
     typed(&body, "/gracePeriodSeconds", "an integer", Value::as_i64)?;
     typed(&body, "/preconditions", "an object", Value::as_object)?;
     let text = |pointer| typed(&body, pointer, "a string", Value::as_str);
     options.policy = policy(
+        &call.query,
         text("/propagationPolicy")?.filter(|text| !text.is_empty()),
         typed(&body, "/orphanDependents", "true or false", Value::as_bool)?,
     )?;
@@ -201,7 +206,11 @@ fn flag_text(query: &Query) -> Result<Option<bool>, ApiError> {
     query.flag_if_set("orphanDependents")
 }
 
-fn policy(policy: Option<&str>, orphan: Option<bool>) -> Result<Option<Propagation>, ApiError> {
+fn policy(
+    query: &Query,
+    policy: Option<&str>,
+    orphan: Option<bool>,
+) -> Result<Option<Propagation>, ApiError> {
     let problem = match (policy, orphan) {
         (Some(_), Some(_)) => FieldError::forbidden(
             "propagationPolicy",
@@ -215,5 +224,5 @@ fn policy(policy: Option<&str>, orphan: Option<bool>) -> Result<Option<Propagati
         (Some("Foreground"), None) => return Ok(Some(Propagation::Foreground)),
         (Some(policy), None) => FieldError::not_supported("propagationPolicy", policy, &POLICIES),
     };
-    Err(ApiError::invalid_option(problem))
+    Err(query.invalid(problem))
 }

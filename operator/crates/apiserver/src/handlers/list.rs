@@ -49,6 +49,8 @@ impl Token {
 pub(crate) async fn list(call: &Call) -> Reply {
     let selection = selection(call)?;
     let limit = call.query.limit()?;
+    // Of no use here, and refused all the same when it is wrong.
+    call.query.timeout_seconds()?;
     let token = call.query.set("continue").map(Token::decode).transpose()?;
     let at = consistency(&call.query, token.as_ref(), limit)?;
     let query = ListQuery {
@@ -131,15 +133,14 @@ fn consistency(
     limit: Option<usize>,
 ) -> Result<Consistency, ApiError> {
     let (version, how) = (query.resource_version()?, query.version_match()?);
-    let forbidden = |detail: &str| {
-        ApiError::invalid_option(FieldError::forbidden("resourceVersionMatch", detail))
-    };
+    let forbidden =
+        |detail: &str| query.invalid(FieldError::forbidden("resourceVersionMatch", detail));
     if query.flag_if_set("sendInitialEvents")?.is_some() {
         let problem = FieldError::forbidden(
             "sendInitialEvents",
             "sendInitialEvents is forbidden for list",
         );
-        return Err(ApiError::invalid_option(problem));
+        return Err(query.invalid(problem));
     }
     if let Some(token) = token {
         if how != VersionMatch::Unset {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use store::Consistency;
 
 use crate::status_error::ApiError;
@@ -37,6 +38,8 @@ pub(crate) enum VersionMatch {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
+    /// What the parameters are together, as errors name it: `CreateOptions`.
+    options: &'static str,
 }
 
 impl Query {
@@ -46,7 +49,25 @@ impl Query {
             pairs: form_urlencoded::parse(text.as_bytes())
                 .into_owned()
                 .collect(),
+            options: "ListOptions",
         }
+    }
+
+    /// The same, of a request with this method.
+    pub(crate) fn of(self, method: &Method) -> Self {
+        let options = match *method {
+            Method::POST => "CreateOptions",
+            Method::PUT => "UpdateOptions",
+            Method::PATCH => "PatchOptions",
+            Method::DELETE => "DeleteOptions",
+            _ => self.options,
+        };
+        Self { options, ..self }
+    }
+
+    /// The error of a wrong parameter.
+    pub(crate) fn invalid(&self, problem: FieldError) -> ApiError {
+        ApiError::invalid_option(self.options, problem)
     }
 
     /// The first value of a parameter.
@@ -130,7 +151,7 @@ impl Query {
                     other,
                     &["Exact", "NotOlderThan"],
                 );
-                Err(ApiError::invalid_option(problem))
+                Err(self.invalid(problem))
             }
         }
     }
@@ -139,10 +160,21 @@ impl Query {
     pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
         let mut dry = false;
         for value in self.all("dryRun").filter(|value| !value.is_empty()) {
-            dry_run_value(value)?;
+            self.dry_run_value(value)?;
             dry = true;
         }
         Ok(dry)
+    }
+
+    /// Checks one value of `dryRun`.
+    ///
+    /// # Errors
+    /// For anything but `All`.
+    pub(crate) fn dry_run_value(&self, value: &str) -> Result<(), ApiError> {
+        if value == "All" {
+            return Ok(());
+        }
+        Err(self.invalid(FieldError::not_supported("dryRun", value, &["All"])))
     }
 
     /// `fieldManager` becomes part of the object: a name that later writes of the object would be
@@ -160,7 +192,7 @@ impl Query {
         } else {
             return Ok(());
         };
-        Err(ApiError::invalid_option(problem))
+        Err(self.invalid(problem))
     }
 
     /// `fieldValidation`.
@@ -171,11 +203,8 @@ impl Query {
             Some("Strict") => Ok(FieldValidation::Strict),
             Some(other) => {
                 let allowed = ["Ignore", "Warn", "Strict"];
-                Err(ApiError::invalid_option(FieldError::not_supported(
-                    "fieldValidation",
-                    other,
-                    &allowed,
-                )))
+                let problem = FieldError::not_supported("fieldValidation", other, &allowed);
+                Err(self.invalid(problem))
             }
         }
     }
@@ -197,21 +226,6 @@ impl Query {
         };
         self.set("timeout").map(parse).transpose()
     }
-}
-
-/// Checks one value of `dryRun`.
-///
-/// # Errors
-/// For anything but `All`.
-pub(crate) fn dry_run_value(value: &str) -> Result<(), ApiError> {
-    if value == "All" {
-        return Ok(());
-    }
-    Err(ApiError::invalid_option(FieldError::not_supported(
-        "dryRun",
-        value,
-        &["All"],
-    )))
 }
 
 fn bad(name: &str, value: &str, detail: &str) -> ApiError {

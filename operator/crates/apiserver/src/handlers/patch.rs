@@ -8,8 +8,8 @@ use super::{Call, Reply};
 use crate::decode::{self, Decoded};
 use crate::patch::{json, merge, strategic};
 use crate::registry::ResourceDef;
-use crate::status_error::ApiError;
-use crate::validation::FieldError;
+use crate::status_error::{ApiError, Subject};
+use crate::validation::{FieldError, wrong_types};
 
 /// The formats of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Format {
         if format != Self::Apply && call.query.flag("force")? {
             let problem =
                 FieldError::forbidden("force", "may not be specified for non-apply patch");
-            return Err(ApiError::invalid_option(problem));
+            return Err(call.query.invalid(problem));
         }
         Ok(format)
     }
@@ -74,6 +74,11 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Reply {
     let patch = decode::json_body(&call.body)?;
     let change = |current: &Value| {
         let object = patched(&call.def, format, current, &patch)?;
+        let problems = wrong_types(&call.def.schema, &object, false);
+        if !problems.is_empty() {
+            let subject = Subject::kind(&call.def, &call.path.name);
+            return Err(ApiError::Invalid { subject, problems });
+        }
         Ok(Proposal {
             object,
             problems: patch.problems.clone(),

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::write::{Part, Proposal, check_place, rewrite};
+use super::write::{Part, Proposal, check_place, check_readable, rewrite};
 use super::{Call, Reply};
 use crate::decode;
 use crate::meta;
@@ -13,6 +13,7 @@ use crate::validation::FieldError;
 pub(crate) async fn update(call: &Call, part: Part) -> Reply {
     let decoded = decode::body(call.content_type(), &call.body)?;
     let mut object = decoded.value;
+    check_readable(&call.def, &object)?;
     if meta::fields(&mut object)?
         .get("name")
         .is_none_or(|name| name.as_str().unwrap_or_default().is_empty())

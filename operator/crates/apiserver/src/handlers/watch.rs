@@ -104,8 +104,7 @@ fn default_timeout(least: Duration) -> Duration {
 }
 
 fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
-    let forbidden =
-        |field: &str, detail: &str| ApiError::invalid_option(FieldError::forbidden(field, detail));
+    let forbidden = |field: &str, detail: &str| query.invalid(FieldError::forbidden(field, detail));
     let (version, how) = (query.resource_version()?, query.version_match()?);
     match (query.flag_if_set("sendInitialEvents")?, how) {
         (None, VersionMatch::Unset) => Ok(match version {

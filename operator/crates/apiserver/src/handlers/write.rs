@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use store::{Consistency, Expect, Key, Object, Op, Store, Write, WriteError};
 
+use super::patch::Format;
 use super::{Call, FieldValidation};
 use crate::audit::Outcome;
 use crate::authz::escalation;
@@ -340,6 +341,20 @@ fn with_field_of(object: &Value, source: &Value, field: &str) -> Value {
     object
 }
 
+/// Refuses an object that no decoder with typed fields could read. Of a custom object that is its
+/// metadata; the rest of it is the schema's business.
+pub(super) fn check_readable(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
+    let problems = validation::wrong_types(&def.schema, object, !def.custom);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let (kind, version) = (&def.kind, &def.version);
+    let what = validation::aggregate(&problems);
+    Err(ApiError::BadRequest(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {kind}: {what}"
+    )))
+}
+
 /// Fills in or checks `apiVersion` and `kind`. Custom objects must say what they are.
 fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
     meta::fields(object)?;
@@ -441,10 +456,12 @@ fn admit(call: &Call, object: &mut Value, mut problems: Vec<String>) -> Result<(
         FieldValidation::Ignore => {}
         FieldValidation::Warn => call.warn(problems),
         FieldValidation::Strict => {
-            return Err(ApiError::BadRequest(format!(
-                "strict decoding error: {}",
-                problems.join(", ")
-            )));
+            let message = format!("strict decoding error: {}", problems.join(", "));
+            let patched = Format::of(call).is_ok_and(|format| format != Format::Apply);
+            return Err(match patched {
+                true => ApiError::Unprocessable(message),
+                false => ApiError::BadRequest(message),
+            });
         }
     }
     def.schema.apply_defaults(object);

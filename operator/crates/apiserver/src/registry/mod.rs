@@ -55,6 +55,16 @@ impl Verb {
         Self::Update,
         Self::Watch,
     ];
+    /// All but deleting a whole collection.
+    pub const ONE_BY_ONE: &'static [Self] = &[
+        Self::Create,
+        Self::Delete,
+        Self::Get,
+        Self::List,
+        Self::Patch,
+        Self::Update,
+        Self::Watch,
+    ];
     /// What review kinds can do.
     pub const CREATE_ONLY: &'static [Self] = &[Self::Create];
 

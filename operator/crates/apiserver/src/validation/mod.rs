@@ -22,6 +22,7 @@ pub mod structural;
 use serde_json::Value;
 
 pub use self::field::{FieldError, Path, Reason, TOLD, aggregate};
+pub use self::structural::wrong_types;
 use crate::schema::Schema;
 
 /// Checks a whole object against its schema. With `old`, errors in parts that did not change and

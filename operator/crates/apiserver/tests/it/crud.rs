@@ -90,12 +90,12 @@ async fn bad_objects_are_refused_by_field() {
         (
             with("/metadata", json!("a")),
             400,
-            "metadata must be a JSON object",
+            "metadata in body must be of type object",
         ),
         (
             with("/metadata", json!({"name": "a", "labels": {"a": 1}})),
-            422,
-            "metadata.labels",
+            400,
+            "Widget in version \"v1\" cannot be handled as a Widget: metadata.labels.a: Invalid value",
         ),
         (
             with("/kind", json!("Gadget")),

@@ -58,6 +58,39 @@ async fn wrong_options_of_a_delete_delete_nothing() {
     api.with("DELETE", &at("a"), JSON, nulls).await.is(200);
 }
 
+/// Fields that the server sets itself, too: a wrong one is not overwritten in silence.
+#[tokio::test]
+async fn metadata_of_the_wrong_type() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    for (field, value) in [
+        ("uid", json!(5)),
+        ("name", json!(5)),
+        ("namespace", json!(5)),
+        ("resourceVersion", json!(5)),
+        ("generation", json!("x")),
+        ("creationTimestamp", json!("yesterday")),
+        ("deletionTimestamp", json!(5)),
+        ("managedFields", json!(3)),
+        ("finalizers", json!("x")),
+        ("labels", json!(["x"])),
+    ] {
+        let text = format!("metadata.{field} in body must be of type");
+        let mut object = widget("b");
+        object["metadata"][field] = value.clone();
+        api.post(WIDGETS, &object).await.fails(400, &text);
+        api.put(&at("a"), &object).await.fails(400, &text);
+        let patch = json!({"metadata": {field: value}});
+        api.merge(&at("a"), &patch).await.fails(422, &text);
+    }
+    let nothing = json!({"metadata": {"name": "c", "creationTimestamp": null, "labels": null}});
+    let maps = "/api/v1/namespaces/default/configmaps";
+    api.post(maps, &nothing).await.is(201);
+    // No typed client could read it.
+    let data = json!({"metadata": {"name": "d"}, "data": {"a": 1}});
+    api.post(maps, &data).await.fails(400, "data.a");
+}
+
 #[tokio::test]
 async fn a_scale_that_is_none_scales_nothing() {
     let api = api().await;
