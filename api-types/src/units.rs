@@ -22,7 +22,7 @@ pub enum QuantityError {
          Gi, Ti, Pi, Ei, or an exponent, for example 500m, 1.5, 256Mi"
     )]
     Malformed(String),
-    /// Larger than a signed 64-bit number of the unit.
+    /// Larger than the numbers that it is counted in.
     #[error("{0:?} is too large")]
     TooLarge(String),
 }
@@ -33,7 +33,7 @@ impl Quantity {
     /// # Errors
     /// When the text is malformed or the value does not fit.
     pub fn nano_cpus(&self) -> Result<i64, QuantityError> {
-        scaled(&self.0, 9)
+        self.narrow(self.nanos()?)
     }
 
     /// Memory in bytes, rounded up.
@@ -41,7 +41,19 @@ impl Quantity {
     /// # Errors
     /// When the text is malformed or the value does not fit.
     pub fn bytes(&self) -> Result<i64, QuantityError> {
-        scaled(&self.0, 0)
+        self.narrow(scaled(&self.0, 0)?)
+    }
+
+    /// The amount in billionths of whatever it is, rounded up.
+    ///
+    /// # Errors
+    /// When the text is malformed or the value does not fit.
+    pub fn nanos(&self) -> Result<i128, QuantityError> {
+        scaled(&self.0, 9)
+    }
+
+    fn narrow(&self, value: i128) -> Result<i64, QuantityError> {
+        i64::try_from(value).map_err(|_| QuantityError::TooLarge(self.0.clone()))
     }
 
     /// The shortest text for an amount of CPU: `4`, or `1500m`, or `1n`.
@@ -96,7 +108,7 @@ impl JsonSchema for Quantity {
 }
 
 /// `text` times ten to the power of `scale`, rounded up to an integer.
-fn scaled(text: &str, scale: i32) -> Result<i64, QuantityError> {
+fn scaled(text: &str, scale: i32) -> Result<i128, QuantityError> {
     let malformed = || QuantityError::Malformed(text.to_owned());
     let number_end = text
         .find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'))
@@ -133,8 +145,7 @@ fn scaled(text: &str, scale: i32) -> Result<i64, QuantityError> {
         None if power >= 0 => return Err(too_large()),
         None => 1,
     };
-    let value = if negative { -value } else { value };
-    i64::try_from(value).map_err(|_| too_large())
+    Ok(if negative { -value } else { value })
 }
 
 /// What a suffix multiplies by: ten to the first, times two to the second.

@@ -7,6 +7,7 @@
 //!
 //! Errors become HTTP codes and `metav1.Status` in `status_error` and nowhere else.
 
+mod admission;
 mod audit;
 mod authn;
 mod authz;

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::quota;
 use crate::audit::{AuditConfig, AuditLog};
 use crate::authn::{Authenticator, InProcess, UserInfo};
 use crate::authz::{self, Rbac};
@@ -77,6 +78,7 @@ pub(crate) struct Inner {
     pub(crate) rbac: Rbac,
     /// Keep `rbac` current.
     _followers: JoinSet<()>,
+    pub(crate) quota_turns: quota::Turns,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) flow: Flow,
@@ -127,6 +129,7 @@ impl ApiServer {
             config,
             rbac,
             _followers: followers,
+            quota_turns: quota::Turns::default(),
             metrics,
             audit,
             flow,
@@ -163,7 +166,7 @@ impl ApiServer {
     }
 
     /// Starts the loops that belong to the API itself: the life cycle of namespaces, the end of
-    /// Events, garbage collection, roles that gather others, the kinds that users define. They stop
+    /// Events, garbage collection, the sums of quotas, roles that gather others, the kinds that users define. They stop
     /// when `cancel` is cancelled.
     pub fn spawn_loops(&self, cancel: CancellationToken) -> JoinSet<()> {
         let mut loops = JoinSet::new();
@@ -171,6 +174,7 @@ impl ApiServer {
         loops.spawn(builtin::namespace::run(self.clone(), cancel.clone()));
         loops.spawn(builtin::event::run(self.clone(), cancel.clone()));
         loops.spawn(gc::run(self.clone(), cancel.clone()));
+        loops.spawn(quota::run(self.clone(), cancel.clone()));
         loops.spawn(crd::run(self.clone(), cancel));
         loops
     }

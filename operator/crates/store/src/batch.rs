@@ -1,13 +1,14 @@
 //! A batch of writes on its way to Postgres, and what Postgres says of it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::{PgConnection, Row};
 
 use crate::cache::Change;
 use crate::db::{from_db, to_db};
 use crate::error::{Error, WriteError};
-use crate::object::{Expect, Key, Op, Write};
+use crate::object::{Expect, Key, Object, Op, Replace, Write};
 use crate::text::Text;
 
 /// A write, ready to be sent.
@@ -62,6 +63,36 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// A write and what is replaced together with it. Each guards the others, and guards look at
+    /// the state before the batch: in one batch, all of them pass or none does.
+    pub(crate) fn together(
+        mut write: Write,
+        also: Vec<Replace>,
+    ) -> Result<(Self, Vec<Self>), Error> {
+        if also.is_empty() {
+            return Ok((Self::new(write)?, Vec::new()));
+        }
+        let own = (write.key.clone(), write.expect);
+        let replaced =
+            |replace: &Replace| (replace.key.clone(), Expect::Revision(replace.revision));
+        write.guards.extend(also.iter().map(replaced));
+        let all: Vec<_> = write.guards.iter().cloned().chain([own]).collect();
+        let also = also.into_iter().map(|replace| {
+            let expect = Expect::Revision(replace.revision);
+            let others = all.iter().filter(|(key, _)| *key != replace.key);
+            Self::new(Write {
+                guards: others.cloned().collect(),
+                key: replace.key,
+                expect,
+                op: Op::Put(replace.value),
+            })
+        });
+        let also = also.collect::<Result<_, _>>()?;
+        Ok((Self::new(write)?, also))
+    }
+}
+
 /// As `store_write` has it: null is "some object", 0 is "none".
 fn expect_to_db(expect: Expect) -> Option<i64> {
     match expect {
@@ -79,7 +110,8 @@ pub(crate) enum Outcome {
         revision: u64,
         stored: Option<String>,
     },
-    Guard(usize),
+    /// Which guard, and what is at the key.
+    Guard(usize, Option<(u64, String)>),
     Conflict(Option<(u64, String)>),
 }
 
@@ -104,15 +136,41 @@ pub(crate) fn finish(write: Prepared, outcome: Outcome) -> Result<Change, WriteE
                 deleted,
             })
         }
-        Outcome::Guard(nth) => Err(WriteError::Guard(nth)),
-        Outcome::Conflict(None) => Err(WriteError::Conflict { current: None }),
-        Outcome::Conflict(Some((revision, stored))) => {
-            let current = Text::parse(stored)?.into_object(key, revision);
-            Err(WriteError::Conflict {
-                current: Some(current),
-            })
-        }
+        Outcome::Guard(nth, _) => Err(WriteError::Guard(nth)),
+        Outcome::Conflict(found) => Err(WriteError::Conflict {
+            current: current(key, found)?,
+        }),
     }
+}
+
+fn current(key: Key, found: Option<(u64, String)>) -> Result<Option<Arc<Object>>, Error> {
+    let object = |(revision, stored)| Ok(Text::parse(stored)?.into_object(key, revision));
+    found.map(object).transpose()
+}
+
+/// The result of a write with others, from what Postgres said of each: its own change first.
+pub(crate) fn finish_together(
+    write: Prepared,
+    outcome: Outcome,
+    also: Vec<(Prepared, Outcome)>,
+) -> Result<Vec<Change>, WriteError> {
+    let own_guards = write.guards.len() - also.len();
+    let change = match finish(write, outcome) {
+        Err(WriteError::Guard(guard)) if guard >= own_guards => {
+            let found = also.into_iter().map(|(write, outcome)| match outcome {
+                Outcome::Guard(_, found) | Outcome::Conflict(found) => current(write.key, found),
+                // Nothing of it was applied.
+                Outcome::Applied { .. } => Ok(None),
+            });
+            let current = found.collect::<Result<_, _>>()?;
+            return Err(WriteError::Replace { current });
+        }
+        result => result?,
+    };
+    let beside = also
+        .into_iter()
+        .map(|(write, outcome)| finish(write, outcome));
+    [Ok(change)].into_iter().chain(beside).collect()
 }
 
 /// Applies a batch: one statement, one transaction.
@@ -184,13 +242,16 @@ pub(crate) async fn execute(
             let guard: Option<i32> = row.try_get("out_guard")?;
             let current: Option<i64> = row.try_get("out_current")?;
             let value: Option<String> = row.try_get("out_value")?;
-            Ok(match (revision, guard) {
-                (Some(revision), _) => Outcome::Applied {
+            if let Some(revision) = revision {
+                return Ok(Outcome::Applied {
                     revision: from_db(revision),
                     stored: value,
-                },
-                (None, Some(nth)) => Outcome::Guard(usize::try_from(nth).unwrap_or_default()),
-                (None, None) => Outcome::Conflict(current.map(from_db).zip(value)),
+                });
+            }
+            let found = current.map(from_db).zip(value);
+            Ok(match guard {
+                Some(nth) => Outcome::Guard(usize::try_from(nth).unwrap_or_default(), found),
+                None => Outcome::Conflict(found),
             })
         })
         .collect()

@@ -2,7 +2,7 @@
 //!
 //! Guarantees
 //! - A batch is what was queued while the last one was in flight; nobody waits for company.
-//! - Each write succeeds or fails alone. Of two writes on one key, or a write and a later guard on
+//! - Each write (with what is replaced together with it) succeeds or fails alone. Of two writes on one key, or a write and a later guard on
 //!   its key, the later goes into a later batch.
 //! - A write is answered when it is durable and this process's cache shows it.
 //! - A connection lost in a commit leaves the outcome unknown. The log is asked for the batch: found
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Outcome, Prepared, execute, find, finish};
+use crate::batch::{Outcome, Prepared, execute, find, finish_together};
 use crate::error::{Error, WriteError, is_rolled_back};
 use crate::object::Object;
 use crate::shared::{Backoff, CONNECT_PATIENCE, Core};
@@ -30,6 +30,8 @@ type Answer = Result<Arc<Object>, WriteError>;
 /// A write that waits, and who waits for it.
 pub(crate) struct Pending {
     pub(crate) write: Prepared,
+    /// What is replaced together with it.
+    pub(crate) also: Vec<Prepared>,
     pub(crate) deadline: Instant,
     pub(crate) answer: oneshot::Sender<Answer>,
 }
@@ -189,12 +191,23 @@ impl Committer {
     fn settle(&self, batch: Vec<Pending>, outcomes: Vec<Outcome>) {
         let mut changes = Vec::with_capacity(batch.len());
         let mut applied = Vec::with_capacity(batch.len());
-        for (pending, outcome) in batch.into_iter().zip(outcomes) {
-            let Pending { write, answer, .. } = pending;
-            match finish(write, outcome) {
-                Ok(change) => {
-                    applied.push((answer, change.object.clone()));
-                    changes.push(change);
+        let mut outcomes = outcomes.into_iter();
+        for pending in batch {
+            let Pending {
+                write,
+                also,
+                answer,
+                ..
+            } = pending;
+            // `execute` answers every write.
+            let Some(outcome) = outcomes.next() else {
+                break;
+            };
+            let also = also.into_iter().zip(&mut outcomes).collect();
+            match finish_together(write, outcome, also) {
+                Ok(together) => {
+                    applied.extend(together.first().map(|own| (answer, own.object.clone())));
+                    changes.extend(together);
                 }
                 Err(error) => {
                     self.core.metrics.conflicts.inc();
@@ -255,16 +268,20 @@ impl Committer {
                     writes = batch.len(),
                     "the connection was lost in a commit, which the log has"
                 );
-                let mut known = Vec::new();
-                let mut unknown = Vec::new();
-                for (pending, outcome) in batch.into_iter().zip(outcomes) {
-                    match outcome {
-                        Some(outcome) => known.push((pending, outcome)),
+                let (mut known, mut unknown) = (Vec::new(), Vec::new());
+                let (mut applied, mut outcomes) = (Vec::new(), outcomes.into_iter());
+                for pending in batch {
+                    // What is written together is found together, or not at all.
+                    let found: Vec<_> = outcomes.by_ref().take(1 + pending.also.len()).collect();
+                    match found.into_iter().collect::<Option<Vec<_>>>() {
+                        Some(found) => {
+                            applied.extend(found);
+                            known.push(pending);
+                        }
                         None => unknown.push(pending),
                     }
                 }
-                let (known, outcomes) = known.into_iter().unzip();
-                self.settle(known, outcomes);
+                self.settle(known, applied);
                 fail(
                     unknown,
                     &Error::Unavailable(format!("{reason}; not written")),
@@ -296,9 +313,11 @@ fn select(waiting: &mut VecDeque<Pending>, most: usize) -> Vec<Pending> {
             break;
         }
         let write = &pending.write;
+        // Among the guards are the keys of what is replaced together with the write.
         let depends =
             keys.contains(&write.key) || write.guards.iter().any(|(k, _)| keys.contains(k));
         keys.insert(write.key.clone());
+        keys.extend(pending.also.iter().map(|also| also.key.clone()));
         if depends {
             later.push_back(pending);
         } else {
@@ -311,7 +330,12 @@ fn select(waiting: &mut VecDeque<Pending>, most: usize) -> Vec<Pending> {
 }
 
 fn writes(batch: &[Pending]) -> Vec<&Prepared> {
-    batch.iter().map(|pending| &pending.write).collect()
+    let mut all = Vec::with_capacity(batch.len());
+    for pending in batch {
+        all.push(&pending.write);
+        all.extend(&pending.also);
+    }
+    all
 }
 
 fn fail(batch: impl IntoIterator<Item = Pending>, error: &Error) {

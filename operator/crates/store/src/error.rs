@@ -16,6 +16,13 @@ pub enum WriteError {
     /// A guard (by its position in [`Write::guards`](crate::Write::guards)) does not hold.
     #[error("guard {0} does not hold")]
     Guard(usize),
+    /// Not all objects that were to be replaced together with the write are at the expected
+    /// revision; `current` is what is there now, one for each of them.
+    #[error("an object beside the write is not at the expected revision")]
+    Replace {
+        /// The objects as they are now, where there are any.
+        current: Vec<Option<Arc<Object>>>,
+    },
     /// Postgres did not answer or refused; whether the write happened may be unknown (the text
     /// says so then).
     #[error(transparent)]

@@ -35,7 +35,7 @@ pub use config::Config;
 pub use error::{Error, WriteError};
 pub use lease::{Epoch, Lease, LeaseOutcome};
 pub use metrics::Metrics;
-pub use object::{Expect, Key, Object, Op, WatchEvent, Write};
+pub use object::{Expect, Key, Object, Op, Replace, WatchEvent, Write};
 pub use projections::{ProjectionError, ProjectionRow, ProjectionTable};
 pub use query::{Consistency, Filter, ListQuery, Page, WatchFrom, WatchQuery};
 pub use store::Store;

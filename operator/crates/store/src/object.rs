@@ -93,6 +93,18 @@ pub struct Write {
     pub guards: Vec<(Key, Expect)>,
 }
 
+/// A further object that is put in the place of what is there, together with a [`Write`]: both or
+/// neither.
+#[derive(Clone, Debug)]
+pub struct Replace {
+    /// The object.
+    pub key: Key,
+    /// The revision that it must have.
+    pub revision: u64,
+    /// What to store.
+    pub value: Value,
+}
+
 /// The act of a [`Write`].
 #[derive(Clone, Debug)]
 pub enum Op {

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::db::{self, Connector, Head};
 use crate::error::{Error, WriteError};
 use crate::metrics::Metrics;
-use crate::object::{Key, Object, Write};
+use crate::object::{Key, Object, Replace, Write};
 use crate::query::{Consistency, ListQuery, Page, WatchQuery};
 use crate::shared::{Backoff, Core, FRESHNESS_PATIENCE};
 use crate::tailer::{self, Asker};
@@ -119,12 +119,26 @@ impl Store {
     /// `Unavailable` within `Config::write_timeout` (and the time of a statement) while Postgres
     /// is away; where the outcome is unknown, its text says so.
     pub async fn commit(&self, write: Write) -> Result<Arc<Object>, WriteError> {
+        self.commit_with(write, Vec::new()).await
+    }
+
+    /// As [`Store::commit`], together with replacements of other objects: all of it happens, at
+    /// revisions next to each other, or nothing. Keys must differ.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and [`WriteError::Replace`].
+    pub async fn commit_with(
+        &self,
+        write: Write,
+        also: Vec<Replace>,
+    ) -> Result<Arc<Object>, WriteError> {
         let patience = self.inner.core.config.write_timeout;
         let deadline = Instant::now() + patience;
-        let write = Prepared::new(write)?;
+        let (write, also) = Prepared::together(write, also)?;
         let (answer, result) = oneshot::channel();
         let pending = Pending {
             write,
+            also,
             deadline,
             answer,
         };

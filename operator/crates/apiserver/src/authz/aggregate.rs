@@ -105,7 +105,10 @@ async fn write(
     };
     match store.commit(write).await {
         // Whoever was faster made an event, and so another round.
-        Ok(_) | Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => Ok(()),
+        Ok(_)
+        | Err(WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. }) => {
+            Ok(())
+        }
         Err(WriteError::Store(error)) => Err(error.into()),
     }
 }

@@ -173,6 +173,7 @@ fn view_rules() -> Vec<Value> {
         "pods/log",
         "pods/status",
         "resourcequotas",
+        "resourcequotas/status",
         "serviceaccounts",
     ];
     let ours = [
@@ -246,7 +247,10 @@ async fn reconcile(
         match store.commit(write).await {
             Ok(_) if !again => return Ok(()),
             // It made way for a new one, or another process was faster: look again.
-            Ok(_) | Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => {}
+            Ok(_)
+            | Err(
+                WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. },
+            ) => {}
             Err(WriteError::Store(error)) => return Err(error.into()),
         }
     }

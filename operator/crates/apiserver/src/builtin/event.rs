@@ -11,6 +11,7 @@ use store::{Consistency, Expect, ListQuery, Object, Op, Write, WriteError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Names, stored};
+use crate::admission::quota;
 use crate::registry::{Conversion, ResourceDef, Strategy};
 use crate::server::{ApiServer, ServerError};
 use crate::status_error::ApiError;
@@ -206,6 +207,10 @@ pub(crate) async fn sweep(server: &ApiServer, now: Timestamp) -> Result<usize, A
         after: None,
         limit: None,
     };
+    let snapshot = server.inner.registry.snapshot();
+    let Some(def) = snapshot.find("", "v1", "events") else {
+        return Ok(0);
+    };
     let mut removed = 0;
     for object in store.list(query).await?.objects {
         let expect = Expect::Revision(object.revision);
@@ -215,10 +220,12 @@ pub(crate) async fn sweep(server: &ApiServer, now: Timestamp) -> Result<usize, A
             op: Op::Delete(None),
             guards: Vec::new(),
         };
-        match store.commit(write).await {
+        match quota::commit(server, def, Some(&object), write).await? {
             Ok(_) => removed += 1,
             // It happened again, or is gone already.
-            Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => {}
+            Err(
+                WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. },
+            ) => {}
             Err(WriteError::Store(error)) => return Err(error.into()),
         }
     }

@@ -4,7 +4,9 @@ mod config;
 pub(crate) mod crd;
 pub(crate) mod event;
 mod keyed;
+mod limit_range;
 pub(crate) mod namespace;
+mod quota;
 mod rbac;
 pub(crate) mod review;
 mod secret;
@@ -17,7 +19,9 @@ use k8s_openapi::api::authorization::v1::{
     LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
 };
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, LimitRange, Namespace, ResourceQuota, Secret, ServiceAccount,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use schemars::JsonSchema;
 
@@ -92,6 +96,14 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
             Names::core("configmaps", "ConfigMap", &["cm"]),
             config::ConfigMapStrategy,
         )?,
+        stored::<LimitRange>(
+            Names::core("limitranges", "LimitRange", &["limits"]),
+            limit_range::LimitRangeStrategy,
+        )?,
+        quota::definition(stored::<ResourceQuota>(
+            Names::core("resourcequotas", "ResourceQuota", &["quota"]),
+            quota::QuotaStrategy,
+        )?),
         stored::<ServiceAccount>(account, PlainStrategy { generation: false })?,
         stored::<Lease>(lease, PlainStrategy { generation: false })?,
         review::<SelfSubjectAccessReview>(Names::review(
@@ -135,13 +147,13 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
 /// See [`CrdError`].
 pub(crate) fn custom(crd: &CustomResourceDefinition) -> Result<Vec<ResourceDef>, CrdError> {
     let ours = crd.spec.group == api_types::GROUP;
-    let finalizer =
-        (ours && crd.spec.names.kind == "Deployment").then(|| labels::FINALIZER.to_owned());
+    let runs_tasks = ours && crd.spec.names.kind == "Deployment";
     from_crd(
         crd,
         CustomStrategy {
-            finalizer,
+            finalizer: runs_tasks.then(|| labels::FINALIZER.to_owned()),
             initial_status: ours,
+            runs_tasks,
         },
     )
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use store::{
-    Consistency, Expect, Key, ListQuery, Op, WatchEvent, WatchFrom, WatchQuery, Write, WriteError,
+    Consistency, Expect, Key, ListQuery, Object, Op, WatchEvent, WatchFrom, WatchQuery, Write,
+    WriteError,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -127,12 +128,25 @@ pub(super) fn definition(def: ResourceDef) -> ResourceDef {
     }
 }
 
-fn key(name: &str) -> Key {
+/// Where a namespace is stored.
+pub(crate) fn key(name: &str) -> Key {
     Key {
         resource: "namespaces".into(),
         namespace: "".into(),
         name: name.into(),
     }
+}
+
+/// A namespace, as this process knows it.
+///
+/// # Errors
+/// The store does not answer.
+pub(crate) async fn find(server: &ApiServer, name: &str) -> Result<Option<Arc<Object>>, ApiError> {
+    Ok(server
+        .inner
+        .store
+        .get(&key(name), Consistency::Cached)
+        .await?)
 }
 
 /// What must be true of the namespace for something to be created in it.
@@ -144,10 +158,10 @@ pub(crate) async fn guard(
     subject: &Subject,
     name: &str,
 ) -> Result<(Key, Expect), ApiError> {
-    let (store, key) = (&server.inner.store, key(name));
-    let mut found = store.get(&key, Consistency::Cached).await?;
+    let key = key(name);
+    let mut found = find(server, name).await?;
     if found.is_none() {
-        found = store.get(&key, Consistency::Latest).await?;
+        found = server.inner.store.get(&key, Consistency::Latest).await?;
     }
     let not_found = Subject {
         group: String::new(),
@@ -196,7 +210,10 @@ pub(crate) async fn bootstrap(server: &ApiServer) -> Result<(), ApiError> {
             guards: Vec::new(),
         };
         match server.inner.store.commit(write).await {
-            Ok(_) | Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => {}
+            Ok(_)
+            | Err(
+                WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. },
+            ) => {}
             Err(WriteError::Store(error)) => return Err(error.into()),
         }
     }
@@ -295,7 +312,9 @@ async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     match store.commit(write).await {
         Ok(_) => Ok(left.is_empty()),
         // Somebody wrote it in the meantime: the next round sees what.
-        Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => Ok(false),
+        Err(WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. }) => {
+            Ok(false)
+        }
         Err(WriteError::Store(error)) => Err(error.into()),
     }
 }

@@ -46,6 +46,19 @@ pub fn builtin(group: &str, kind: &str) -> Vec<PrinterColumn> {
                 created(),
             ]
         }
+        ("", "ResourceQuota") => vec![
+            text(
+                "Request",
+                "What is used and may be used, beside limits of cpu and memory",
+                |o| quota(o, false),
+            ),
+            text(
+                "Limit",
+                "What is used and may be used of the limits of cpu and memory",
+                |o| quota(o, true),
+            ),
+            created(),
+        ],
         ("", "Pod") => pod(),
         ("" | "events.k8s.io", "Event") => event(),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole")
@@ -94,6 +107,19 @@ fn created() -> PrinterColumn {
 
 fn ago(timestamp: &Value) -> Value {
     age::since(timestamp, Timestamp::now())
+}
+
+/// `name: used/hard` of the limits of a quota, or of everything else.
+fn quota(quota: &Value, limits: bool) -> Value {
+    let hard = quota["status"]["hard"].as_object().into_iter().flatten();
+    let items = hard
+        .filter(|(name, _)| name.contains("limits") == limits)
+        .map(|(name, hard)| {
+            let amount = |value: &Value| value.as_str().unwrap_or("0").to_owned();
+            let used = amount(&quota["status"]["used"][name]);
+            format!("{name}: {used}/{}", amount(hard))
+        });
+    items.collect::<Vec<_>>().join(", ").into()
 }
 
 fn count(value: &Value) -> Value {
@@ -378,6 +404,24 @@ mod tests {
                 &json!({"spec": {"holderIdentity": "me"}})
             ),
             pairs(&[("Holder", json!("me")), ("Age", unknown)])
+        );
+    }
+
+    #[test]
+    fn quotas_show_what_is_used() {
+        let hard = json!({"limits.cpu": "2", "requests.cpu": "1", "secrets": "10"});
+        let used = json!({"limits.cpu": "500m", "requests.cpu": "0", "secrets": "3"});
+        assert_eq!(
+            row(
+                "",
+                "ResourceQuota",
+                &json!({"status": {"hard": hard, "used": used}})
+            ),
+            pairs(&[
+                ("Request", json!("requests.cpu: 0/1, secrets: 3/10")),
+                ("Limit", json!("limits.cpu: 500m/2")),
+                ("Age", json!("<unknown>"))
+            ])
         );
     }
 

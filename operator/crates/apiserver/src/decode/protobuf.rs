@@ -76,6 +76,8 @@ pub(super) enum Shape {
     Texts,
     /// Strings to strings.
     TextMap,
+    /// Strings to quantities: messages whose field 1 is a string.
+    QuantityMap,
     /// Strings to bytes, base64 in JSON.
     BytesMap,
     /// Strings to messages whose field 1 is a list of strings.
@@ -155,7 +157,7 @@ impl Field {
                     let item = json!(self.text(bytes)?);
                     return self.push(object, item);
                 }
-                Shape::TextMap | Shape::BytesMap | Shape::ListMap => {
+                Shape::TextMap | Shape::QuantityMap | Shape::BytesMap | Shape::ListMap => {
                     return self.entry(bytes, object);
                 }
                 Shape::Bool | Shape::Int | Shape::Count => None,
@@ -191,8 +193,12 @@ impl Field {
             }
         }
         const ITEMS: &[Field] = &[field(1, "items", Shape::Texts)];
+        const QUANTITY: &[Field] = &[field(1, "string", Shape::Text)];
         let value = match self.shape {
             Shape::BytesMap => json!(BASE64_STANDARD.encode(value)),
+            Shape::QuantityMap => message(QUANTITY, value)?
+                .remove("string")
+                .unwrap_or_else(|| json!("0")),
             Shape::ListMap => message(ITEMS, value)?
                 .remove("items")
                 .unwrap_or_else(|| json!([])),
@@ -393,6 +399,30 @@ mod tests {
         assert_eq!(
             parse(&object(VERSION, "RoleBinding", &raw)).unwrap(),
             expected
+        );
+    }
+
+    #[test]
+    fn quantities_of_quotas_and_limit_ranges() {
+        let hard = bytes(1, pair("cpu", bytes(1, "2")));
+        let raw = [bytes(1, bytes(1, "q")), bytes(2, hard)].concat();
+        let expected = json!({
+            "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"cpu": "2"}},
+        });
+        assert_eq!(
+            parse(&object("v1", "ResourceQuota", &raw)).unwrap(),
+            expected
+        );
+        let limit = [
+            bytes(1, "Container"),
+            bytes(2, pair("memory", bytes(1, "1Gi"))),
+            bytes(5, pair("cpu", "")),
+        ];
+        let raw = bytes(2, bytes(1, limit.concat()));
+        let limits = json!([{"type": "Container", "max": {"memory": "1Gi"}, "defaultRequest": {"cpu": "0"}}]);
+        assert_eq!(
+            parse(&object("v1", "LimitRange", &raw)).unwrap()["spec"]["limits"],
+            limits
         );
     }
 

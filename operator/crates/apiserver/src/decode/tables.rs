@@ -2,8 +2,8 @@
 //! `generated.proto` files: field number, JSON name, shape.
 
 use super::protobuf::Shape::{
-    Bool, BytesMap, Count, Int, Json, ListMap, Message, Messages, MicroTime, Text, TextKept,
-    TextMap, Texts, Time,
+    Bool, BytesMap, Count, Int, Json, ListMap, Message, Messages, MicroTime, QuantityMap, Text,
+    TextKept, TextMap, Texts, Time,
 };
 use super::protobuf::{Field, field};
 
@@ -15,6 +15,8 @@ pub(super) fn layout(api_version: &str, kind: &str) -> Option<&'static [Field]> 
         ("v1", "Secret") => SECRET,
         ("v1", "ConfigMap") => CONFIG_MAP,
         ("v1", "ServiceAccount") => SERVICE_ACCOUNT,
+        ("v1", "ResourceQuota") => RESOURCE_QUOTA,
+        ("v1", "LimitRange") => LIMIT_RANGE,
         ("v1", "Event") => EVENT,
         ("events.k8s.io/v1", "Event") => NEWER_EVENT,
         ("coordination.k8s.io/v1", "Lease") => LEASE,
@@ -118,6 +120,48 @@ const CONFIG_MAP: &[Field] = &[
     field(2, "data", TextMap),
     field(3, "binaryData", BytesMap),
     field(4, "immutable", Bool),
+];
+
+const RESOURCE_QUOTA: &[Field] = &[
+    META,
+    field(
+        2,
+        "spec",
+        Message(&[
+            field(1, "hard", QuantityMap),
+            field(2, "scopes", Texts),
+            field(3, "scopeSelector", Message(SCOPE_SELECTOR)),
+        ]),
+    ),
+    field(
+        3,
+        "status",
+        Message(&[field(1, "hard", QuantityMap), field(2, "used", QuantityMap)]),
+    ),
+];
+
+const SCOPE_SELECTOR: &[Field] = &[field(
+    1,
+    "matchExpressions",
+    Messages(&[
+        field(1, "scopeName", Text),
+        field(2, "operator", Text),
+        field(3, "values", Texts),
+    ]),
+)];
+
+const LIMIT_RANGE: &[Field] = &[
+    META,
+    field(2, "spec", Message(&[field(1, "limits", Messages(LIMIT))])),
+];
+
+const LIMIT: &[Field] = &[
+    field(1, "type", Text),
+    field(2, "max", QuantityMap),
+    field(3, "min", QuantityMap),
+    field(4, "default", QuantityMap),
+    field(5, "defaultRequest", QuantityMap),
+    field(6, "maxLimitRequestRatio", QuantityMap),
 ];
 
 const SERVICE_ACCOUNT: &[Field] = &[

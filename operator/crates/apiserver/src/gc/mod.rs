@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::graph::{Graph, Item, Owner};
+use crate::admission::quota;
 use crate::handlers::{DeleteOptions, conflict, delete_stored, is_held};
 use crate::meta;
 use crate::registry::{Backing, ResourceDef, Snapshot};
@@ -409,10 +410,12 @@ impl Round<'_> {
             },
             guards: Vec::new(),
         };
-        match self.server.inner.store.commit(write).await {
+        match quota::commit(self.server, def, Some(object), write).await? {
             Ok(_) => Ok(true),
             Err(WriteError::Store(error)) => Err(error.into()),
-            Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => Err(conflict(
+            Err(
+                WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. },
+            ) => Err(conflict(
                 def,
                 &object.key.name,
                 "the object has been modified",

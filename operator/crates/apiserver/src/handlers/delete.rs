@@ -97,7 +97,7 @@ pub(crate) async fn delete_stored(
             (false, true) => Op::Put(to_stored(def, object)),
             (false, false) => Op::Delete(None),
         };
-        match commit(store, &current, op).await? {
+        match commit(server, def, &current, op).await? {
             Committed::Done(object) if held => return Ok(Deleted::Marked(object)),
             Committed::Done(object) => return Ok(Deleted::Gone(object)),
             Committed::Changed(newer) => current = newer,

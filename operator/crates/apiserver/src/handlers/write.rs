@@ -13,10 +13,11 @@ use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
-use store::{Consistency, Expect, Key, Object, Op, Store, Write, WriteError};
+use store::{Consistency, Expect, Key, Object, Op, Write, WriteError};
 
 use super::patch::Format;
 use super::{Call, FieldValidation};
+use crate::admission::{Limits, quota};
 use crate::audit::Outcome;
 use crate::authz::escalation;
 use crate::builtin::namespace;
@@ -25,6 +26,7 @@ use crate::managed_fields::{self, FieldSet, Manager};
 use crate::meta;
 use crate::negotiate::served;
 use crate::registry::{ResourceDef, WriteContext};
+use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
 use crate::validation::{self, FieldError};
 
@@ -118,8 +120,12 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     }
     def.strategy
         .prepare_create(&mut object, &WriteContext { now: &now });
+    let limits = Limits::of(call).await?;
+    limits.fill(&mut object, None);
     validate_new(def, &object)?;
     escalation::check(call, &object, None)?;
+    quota::check_names(&call.server, def, &object, None)?;
+    limits.check(def, &object, None)?;
     let attempts = if generated { GENERATED } else { 1 };
     for _ in 0..attempts {
         match insert_once(call, &object).await {
@@ -150,7 +156,14 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
             ],
             false => Vec::new(),
         };
+        let write = Write {
+            key: key.clone(),
+            expect: Expect::Absent,
+            op: Op::Put(to_stored(def, object.clone())),
+            guards,
+        };
         if call.query.dry_run()? {
+            quota::check(&call.server, def, None, &write).await?;
             let found = store.get(&key, Consistency::Latest).await?;
             return if found.is_some() {
                 Err(exists())
@@ -158,20 +171,11 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
                 Ok(Written::Dry(object.clone()))
             };
         }
-        let op = Op::Put(to_stored(def, object.clone()));
-        match store
-            .commit(Write {
-                key: key.clone(),
-                expect: Expect::Absent,
-                op,
-                guards,
-            })
-            .await
-        {
+        match quota::commit(&call.server, def, None, write).await? {
             Ok(stored) => return Ok(Written::Stored(stored)),
             Err(WriteError::Conflict { .. }) => return Err(exists()),
             // The namespace changed: look at it again.
-            Err(WriteError::Guard(_)) => {}
+            Err(WriteError::Guard(_) | WriteError::Replace { .. }) => {}
             Err(WriteError::Store(error)) => return Err(error.into()),
         }
     }
@@ -195,13 +199,16 @@ where
         .get(key, Consistency::Latest)
         .await?
         .ok_or_else(not_found)?;
+    let limits = Limits::of(call).await?;
     for _ in 0..ATTEMPTS {
         let old = served(def, &current.json)?;
         let proposal = change(&old)?;
-        let Some(new) = prepare(call, part, proposal, &old)? else {
+        let Some(new) = prepare(call, part, proposal, &old, &limits)? else {
             return Ok(Written::Stored(current));
         };
         if call.query.dry_run()? {
+            let write = over(&current, Op::Put(to_stored(def, new.clone())));
+            quota::check(&call.server, def, Some(&current), &write).await?;
             return Ok(Written::Dry(new));
         }
         let released = meta::is_deleting(&new) && !is_held(def, &new);
@@ -211,7 +218,7 @@ where
         } else {
             Op::Put(stored)
         };
-        match commit(&call.server.inner.store, &current, op).await? {
+        match commit(&call.server, def, &current, op).await? {
             Committed::Done(stored) => return Ok(Written::Stored(stored)),
             Committed::Changed(newer) => current = newer,
             Committed::Gone => return Err(not_found()),
@@ -231,20 +238,33 @@ pub(super) enum Committed {
 }
 
 /// Writes over, or deletes, exactly this version.
-pub(super) async fn commit(store: &Store, current: &Object, op: Op) -> Result<Committed, ApiError> {
-    let write = Write {
-        key: current.key.clone(),
-        expect: Expect::Revision(current.revision),
-        op,
-        guards: Vec::new(),
-    };
-    match store.commit(write).await {
+pub(super) async fn commit(
+    server: &ApiServer,
+    def: &ResourceDef,
+    current: &Object,
+    op: Op,
+) -> Result<Committed, ApiError> {
+    match quota::commit(server, def, Some(current), over(current, op)).await? {
         Ok(stored) => Ok(Committed::Done(stored)),
         Err(WriteError::Conflict {
             current: Some(newer),
         }) => Ok(Committed::Changed(newer)),
-        Err(WriteError::Conflict { current: None } | WriteError::Guard(_)) => Ok(Committed::Gone),
+        Err(WriteError::Conflict { current: None }) => Ok(Committed::Gone),
+        // The namespace, or a quota in it, is another: what is known is brought up to date.
+        Err(WriteError::Guard(_) | WriteError::Replace { .. }) => {
+            let found = server.inner.store.get(&current.key, Consistency::Latest);
+            Ok(found.await?.map_or(Committed::Gone, Committed::Changed))
+        }
         Err(WriteError::Store(error)) => Err(error.into()),
+    }
+}
+
+fn over(current: &Object, op: Op) -> Write {
+    Write {
+        key: current.key.clone(),
+        expect: Expect::Revision(current.revision),
+        op,
+        guards: Vec::new(),
     }
 }
 
@@ -264,6 +284,7 @@ fn prepare(
     part: Part,
     proposal: Proposal,
     old: &Value,
+    limits: &Limits,
 ) -> Result<Option<Value>, ApiError> {
     let def = &*call.def;
     let mut new = proposal.object;
@@ -280,10 +301,13 @@ fn prepare(
         Part::Finalize => with_managers_of(namespace::with_finalizers_of(old, &new), &new),
     };
     if part == Part::Main {
+        limits.fill(&mut new, Some(old));
         meta::count_generation(&mut new, old, def);
     }
     validate_changed(def, &new, old)?;
     escalation::check(call, &new, Some(old))?;
+    quota::check_names(&call.server, def, &new, Some(old))?;
+    limits.check(def, &new, Some(old))?;
     managed_fields::keep_times_if_unchanged(old, &mut new);
     Ok((!meta::is_no_op(&new, old)).then_some(new))
 }

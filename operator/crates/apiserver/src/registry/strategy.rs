@@ -32,6 +32,11 @@ pub trait Strategy: Send + Sync {
     fn requires_version_on_update(&self) -> bool {
         false
     }
+    /// Does an object of this kind run tasks, with the fields of a Deployment? Then quotas and limit
+    /// ranges apply to what it asks for.
+    fn runs_tasks(&self) -> bool {
+        false
+    }
     /// Which grammar names follow.
     fn name_rule(&self) -> NameRule {
         NameRule::Subdomain
@@ -81,11 +86,17 @@ pub struct CustomStrategy {
     /// Born with `status.observedGeneration: 0` and `Ready=Unknown`, or clients that judge by
     /// conditions would call a new object ready.
     pub initial_status: bool,
+    /// See [`Strategy::runs_tasks`].
+    pub runs_tasks: bool,
 }
 
 impl Strategy for CustomStrategy {
     fn requires_version_on_update(&self) -> bool {
         true
+    }
+
+    fn runs_tasks(&self) -> bool {
+        self.runs_tasks
     }
 
     fn prepare_create(&self, object: &mut Value, context: &WriteContext<'_>) {

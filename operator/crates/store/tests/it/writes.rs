@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use store::{Consistency, Error, Expect, Key, Op, Write, WriteError};
+use store::{Consistency, Error, Expect, Key, Op, Replace, Write, WriteError};
 
 use crate::support::*;
 
@@ -312,4 +312,65 @@ async fn concurrent_updates_of_one_key() {
         .unwrap()
         .unwrap();
     assert_eq!((n(&last), last.revision), (160, first.revision + 160));
+}
+
+#[tokio::test]
+async fn what_is_replaced_together_with_a_write() {
+    let (_database, store) = fresh().await;
+    let count = create(&store, "count", 0).await;
+    let other = create(&store, "other", 0).await;
+    let replace = |name: &str, revision: u64, n: u64| Replace {
+        key: key(name),
+        revision,
+        value: value(name, n),
+    };
+    let new = |name: &str| write(key(name), Expect::Absent, Op::Put(value(name, 1)));
+    let both = vec![
+        replace("count", count.revision, 1),
+        replace("other", other.revision, 1),
+    ];
+    let a = store.commit_with(new("a"), both.clone()).await.unwrap();
+    let now = |name: &str| {
+        let (store, key) = (store.clone(), key(name));
+        async move { store.get(&key, Consistency::Cached).await.unwrap() }
+    };
+    let (count, other) = (now("count").await.unwrap(), now("other").await.unwrap());
+    assert_eq!((n(&count), n(&other)), (1, 1));
+    assert_eq!(
+        (count.revision, other.revision),
+        (a.revision + 1, a.revision + 2)
+    );
+
+    // They are others by now: told what they are, and nothing is written.
+    let stale = [
+        both,
+        vec![replace("count", count.revision, 2), replace("none", 7, 1)],
+    ];
+    for (also, expected) in stale.into_iter().zip([Some(other.revision), None]) {
+        let result = store.commit_with(new("b"), also).await;
+        let Err(WriteError::Replace { current }) = result else {
+            panic!("{result:?}")
+        };
+        let current: Vec<_> = current
+            .iter()
+            .map(|o| o.as_ref().map(|o| o.revision))
+            .collect();
+        assert_eq!(current, [Some(count.revision), expected]);
+    }
+    // The write itself fails, and takes the rest with it.
+    let taken = vec![replace("count", count.revision, 9)];
+    let taken = store.commit_with(new("a"), taken).await;
+    assert!(
+        matches!(taken, Err(WriteError::Conflict { current: Some(_) })),
+        "{taken:?}"
+    );
+    assert_eq!(n(&now("count").await.unwrap()), 1);
+    assert_eq!(store.revision(), other.revision);
+    // Writes of one batch that replace the same object: one of them gets through.
+    let racing = (0..16).map(|i| {
+        let beside = vec![replace("count", count.revision, 2)];
+        store.commit_with(new(&format!("r{i}")), beside)
+    });
+    let results = join_all(racing).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
 }

@@ -395,14 +395,16 @@ async fn commit(server: &ApiServer, key: Key, expect: Expect, op: Op) -> Result<
     match server.inner.store.commit(write).await {
         Ok(_) => Ok(()),
         Err(WriteError::Store(error)) => Err(error.into()),
-        Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => Err(ApiError::Conflict {
-            subject: crate::status_error::Subject {
-                group: GROUP.to_owned(),
-                resource: "customresourcedefinitions".to_owned(),
-                name,
-            },
-            message: "the object has been modified".to_owned(),
-        }),
+        Err(WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. }) => {
+            Err(ApiError::Conflict {
+                subject: crate::status_error::Subject {
+                    group: GROUP.to_owned(),
+                    resource: "customresourcedefinitions".to_owned(),
+                    name,
+                },
+                message: "the object has been modified".to_owned(),
+            })
+        }
     }
 }
 

@@ -1,0 +1,577 @@
+//! `ResourceQuota`: charged in the transaction of the write, see [`super`].
+//!
+//! Guarantees: `status.used` is the sum over what is stored at the same revision, once
+//! `status.hard` equals `spec.hard`; until then (between the two transactions that make a quota, or
+//! change what it counts) whoever needs the sum counts, and stores it with what it writes.
+//! A quota that is exceeded when it is made blocks what takes more, and nothing else.
+//!
+//! Within a process the writes that a quota counts wait for each other, namespace by namespace; they
+//! would only fail at each other's revisions.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::units::QuantityError;
+use serde_json::{Value, json};
+use store::{
+    Consistency, Expect, Key, ListQuery, Object, Op, Replace, WatchEvent, WatchFrom, WatchQuery,
+    Write, WriteError,
+};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::Amount;
+use super::usage::{Measure, NAMES, Workload};
+use crate::builtin::namespace;
+use crate::handlers::conflict;
+use crate::meta;
+use crate::registry::{ResourceDef, Snapshot};
+use crate::server::ApiServer;
+use crate::status_error::{ApiError, Subject};
+use crate::validation::FieldError;
+
+/// Collection in the store.
+const QUOTAS: &str = "resourcequotas";
+/// How often a sum is taken anew before the client is told of the conflict. Every round means that
+/// another process got through.
+const ATTEMPTS: usize = 64;
+/// Pause after the store did not answer.
+const RETRY: Duration = Duration::from_secs(1);
+/// Namespaces share this many turns; sharing one costs waiting only.
+const TURNS: usize = 64;
+
+/// Whose turn it is to write what quotas count.
+pub(crate) struct Turns([Mutex<()>; TURNS]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Turns {
+    fn of(&self, namespace: &str) -> &Mutex<()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(namespace);
+        &self.0[(hash % TURNS as u64) as usize]
+    }
+}
+
+/// The amounts of a field of a quota, by name.
+type Amounts = BTreeMap<String, Amount>;
+
+/// What a write changes of what quotas count.
+struct Change<'w> {
+    key: &'w Key,
+    /// More objects, or fewer.
+    objects: i128,
+    before: Option<Workload>,
+    after: Option<Workload>,
+}
+
+/// As `Store::commit`, with the quotas of the namespace. `current` is the object that is written
+/// over. Where the answer is a failed guard, what was decided on has changed: look again.
+///
+/// # Errors
+/// `Forbidden`, where a quota does not allow it.
+pub(crate) async fn commit(
+    server: &ApiServer,
+    def: &ResourceDef,
+    current: Option<&Object>,
+    mut write: Write,
+) -> Result<Result<Arc<Object>, WriteError>, ApiError> {
+    let store = &server.inner.store;
+    let Some(change) = Change::of(def, current, &write)? else {
+        return Ok(store.commit(write).await);
+    };
+    let space = namespace::find(server, &write.key.namespace).await?;
+    let expect = |space: &Arc<Object>| Expect::Revision(space.revision);
+    let guard = (
+        namespace::key(&write.key.namespace),
+        space.as_ref().map_or(Expect::Absent, expect),
+    );
+    let is_quota = *def.storage == *QUOTAS && matches!(write.op, Op::Put(_));
+    // After the namespace: whoever makes a quota touches the namespace with it.
+    if !is_quota && quotas(server, &write.key.namespace).await?.is_empty() {
+        if !write.guards.iter().any(|(key, _)| *key == guard.0) {
+            write.guards.push(guard);
+        }
+        return Ok(store.commit(write).await);
+    }
+    let _turn = server
+        .inner
+        .quota_turns
+        .of(&write.key.namespace)
+        .lock()
+        .await;
+    let mut quotas = quotas(server, &write.key.namespace).await?;
+    let space = space.filter(|_| is_quota && counts_other(current, &write));
+    for _ in 0..ATTEMPTS {
+        let charged = change.charge(server, def, &quotas).await?;
+        let mut also: Vec<Replace> = charged.iter().map(|(_, replace)| replace.clone()).collect();
+        if let Some(space) = &space {
+            also.push(replace(space, read(space)?));
+        }
+        let mut attempt = write.clone();
+        attempt.guards.push(guard.clone());
+        match store.commit_with(attempt, also).await {
+            Err(WriteError::Replace { current }) => {
+                for ((index, _), found) in charged.into_iter().zip(current).rev() {
+                    match found {
+                        Some(found) => quotas[index] = found,
+                        None => drop(quotas.remove(index)),
+                    }
+                }
+            }
+            Ok(quota) if is_quota => return Ok(Ok(counted(server, quota).await)),
+            answer => return Ok(answer),
+        }
+    }
+    Err(too_busy(def, &write.key.name))
+}
+
+/// Would the quotas of the namespace allow it?
+///
+/// # Errors
+/// As [`commit`].
+pub(crate) async fn check(
+    server: &ApiServer,
+    def: &ResourceDef,
+    current: Option<&Object>,
+    write: &Write,
+) -> Result<(), ApiError> {
+    if let Some(change) = Change::of(def, current, write)? {
+        let quotas = quotas(server, &write.key.namespace).await?;
+        change.charge(server, def, &quotas).await?;
+    }
+    Ok(())
+}
+
+/// Can what a quota bounds be counted here? What an older version of the object has is left alone.
+///
+/// # Errors
+/// `Invalid`, with every name that is not counted.
+pub(crate) fn check_names(
+    server: &ApiServer,
+    def: &ResourceDef,
+    quota: &Value,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    if *def.storage != *QUOTAS {
+        return Ok(());
+    }
+    let snapshot = server.inner.registry.snapshot();
+    let known = |name: &str| {
+        let before = old.is_some_and(|old| old["spec"]["hard"].get(name).is_some());
+        before || Measure::of(name, &snapshot).is_some()
+    };
+    let names = quota["spec"]["hard"].as_object().into_iter().flatten();
+    let problem = |name: &String| {
+        let detail = format!(
+            "must be a standard resource for quota: counted here are {NAMES}, and \
+             count/PLURAL.GROUP of every namespaced kind that is stored"
+        );
+        FieldError::invalid(format!("spec.hard[{name}]"), name.as_str(), detail)
+    };
+    let problems: Vec<_> = names
+        .map(|(name, _)| name)
+        .filter(|name| !known(name))
+        .map(problem)
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::Invalid {
+        subject: Subject::kind(def, meta::name(quota)),
+        problems,
+    })
+}
+
+impl<'w> Change<'w> {
+    /// `None` where nothing changes that a quota could count.
+    fn of(
+        def: &ResourceDef,
+        current: Option<&Object>,
+        write: &'w Write,
+    ) -> Result<Option<Self>, ApiError> {
+        if write.key.namespace.is_empty() {
+            return Ok(None);
+        }
+        let runs = def.strategy.runs_tasks();
+        let before = current.filter(|_| runs).map(|o| Workload::parse(&o.json));
+        let (objects, after) = match &write.op {
+            Op::Put(new) => {
+                let objects = i128::from(write.expect == Expect::Absent);
+                (objects, runs.then(|| Workload::read(new)))
+            }
+            Op::Delete(_) => (-1, None),
+        };
+        let change = Self {
+            key: &write.key,
+            objects,
+            before: before.transpose().map_err(unreadable)?,
+            after: after.transpose().map_err(unreadable)?,
+        };
+        let tasks = |workload: &Option<Workload>| workload.as_ref().map(Workload::tasks);
+        let nothing = objects == 0
+            && !change.is_wanted()
+            && tasks(&change.before) == tasks(&change.after)
+            && *def.storage != *QUOTAS;
+        Ok((!nothing).then_some(change))
+    }
+
+    /// Does somebody ask for it? Else it is only observed.
+    fn is_wanted(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => !after.wants_same(before),
+            (_, after) => after.is_some(),
+        }
+    }
+
+    /// How much more is taken of what is measured.
+    fn more(&self, measure: &Measure) -> Result<Amount, ApiError> {
+        if let Measure::Objects(collection) = measure {
+            let counts = *collection == self.key.resource;
+            return Ok(Amount::count(if counts { self.objects } else { 0 }));
+        }
+        let takes = |workload: &Option<Workload>| match workload {
+            Some(workload) => workload.takes(measure).map_err(unreadable),
+            None => Ok(Amount::default()),
+        };
+        Ok(takes(&self.after)? - takes(&self.before)?)
+    }
+
+    /// Does a quota have to be told of something, and is not?
+    fn lacks(&self, measure: &Measure) -> bool {
+        let (Measure::Resource(resource), Some(after)) = (measure, &self.after) else {
+            return false;
+        };
+        let told = |workload: &Workload| workload.per_task(*resource).is_some();
+        let no_news = |before: &Workload| !told(before) && before.tasks() >= after.tasks();
+        let news = self.is_wanted() && !self.before.as_ref().is_some_and(no_news);
+        news && after.tasks() > 0 && !told(after)
+    }
+
+    /// Would it be known only afterwards how much it takes?
+    fn is_boundless(&self, measure: &Measure) -> bool {
+        let global =
+            |workload: &Option<Workload>| workload.as_ref().is_some_and(Workload::is_global);
+        let counts_tasks = !matches!(measure, Measure::Objects(_));
+        counts_tasks && global(&self.after) && !global(&self.before)
+    }
+
+    /// The quotas that change, by their place in the list, as they are to be.
+    async fn charge(
+        &self,
+        server: &ApiServer,
+        def: &ResourceDef,
+        quotas: &[Arc<Object>],
+    ) -> Result<Vec<(usize, Replace)>, ApiError> {
+        let snapshot = server.inner.registry.snapshot();
+        let forbidden = |message: String| ApiError::Forbidden {
+            subject: Subject::resource(def, &self.key.name),
+            message,
+        };
+        let mut charged = Vec::new();
+        for (index, object) in quotas.iter().enumerate() {
+            let quota = Quota::read(object)?;
+            // Its own sum is taken anew after it is written.
+            if object.key == *self.key {
+                continue;
+            }
+            let more = self.by_name(&quota, &snapshot).map_err(forbidden)?;
+            if more.is_empty() {
+                continue;
+            }
+            let used = match &quota.used {
+                Some(used) => used.clone(),
+                None => count(server, object, &quota.hard).await?,
+            };
+            if self.objects > 0 || self.is_wanted() {
+                quota.allow(&used, &more).map_err(forbidden)?;
+            }
+            charged.push((index, replace(object, quota.with_used(&added(used, &more)))));
+        }
+        Ok(charged)
+    }
+
+    /// How much more is taken of what a quota bounds, or why it cannot be said.
+    fn by_name(&self, quota: &Quota, snapshot: &Snapshot) -> Result<Amounts, String> {
+        let (mut more, mut lacking) = (Amounts::new(), Vec::new());
+        for name in quota.hard.keys() {
+            let Some(measure) = Measure::of(name, snapshot) else {
+                continue;
+            };
+            if self.is_boundless(&measure) {
+                return Err(format!(
+                    "failed quota: {}: must not run in mode Global, whose number of tasks is not known beforehand",
+                    quota.name
+                ));
+            }
+            if self.lacks(&measure) {
+                lacking.push(format!("{name} for: {}", self.key.name));
+            }
+            let amount = self.more(&measure).map_err(|error| error.to_string())?;
+            if amount != Amount::default() {
+                more.insert(name.clone(), amount);
+            }
+        }
+        if lacking.is_empty() {
+            return Ok(more);
+        }
+        Err(format!(
+            "failed quota: {}: must specify {}",
+            quota.name,
+            lacking.join("; ")
+        ))
+    }
+}
+
+/// A stored quota.
+struct Quota {
+    name: String,
+    hard: Amounts,
+    /// `None` where the sum was not taken since `hard` changed.
+    used: Option<Amounts>,
+    object: Value,
+}
+
+impl Quota {
+    fn read(stored: &Object) -> Result<Self, ApiError> {
+        let object = read(stored)?;
+        let hard = amounts(&object["spec"]["hard"])?;
+        let used = amounts(&object["status"]["used"])?;
+        let known = amounts(&object["status"]["hard"])? == hard && used.keys().eq(hard.keys());
+        Ok(Self {
+            name: stored.key.name.to_string(),
+            hard,
+            used: known.then_some(used),
+            object,
+        })
+    }
+
+    /// Is there room for what is more, of what it is more?
+    fn allow(&self, used: &Amounts, more: &Amounts) -> Result<(), String> {
+        let of = |amounts: &Amounts, name: &str| amounts.get(name).copied().unwrap_or_default();
+        let exceeded = more.iter().filter(|(name, more)| {
+            **more > Amount::default() && of(used, name) + **more > of(&self.hard, name)
+        });
+        let exceeded: Vec<&String> = exceeded.map(|(name, _)| name).collect();
+        if exceeded.is_empty() {
+            return Ok(());
+        }
+        let list = |amounts: &Amounts| {
+            let items = exceeded
+                .iter()
+                .map(|name| format!("{name}={}", of(amounts, name)));
+            items.collect::<Vec<_>>().join(",")
+        };
+        Err(format!(
+            "exceeded quota: {}, requested: {}, used: {}, limited: {}",
+            self.name,
+            list(more),
+            list(used),
+            list(&self.hard)
+        ))
+    }
+
+    fn with_used(mut self, used: &Amounts) -> Value {
+        let used: BTreeMap<_, _> = used
+            .iter()
+            .map(|(name, used)| (name, used.to_string()))
+            .collect();
+        self.object["status"] = match used.is_empty() {
+            true => json!({}),
+            false => json!({"hard": self.object["spec"]["hard"], "used": used}),
+        };
+        self.object
+    }
+}
+
+/// The quotas of a namespace, as this process knows them.
+async fn quotas(server: &ApiServer, namespace: &Arc<str>) -> Result<Vec<Arc<Object>>, ApiError> {
+    collection(server, QUOTAS.into(), namespace, Consistency::Cached).await
+}
+
+async fn collection(
+    server: &ApiServer,
+    resource: Arc<str>,
+    namespace: &Arc<str>,
+    at: Consistency,
+) -> Result<Vec<Arc<Object>>, ApiError> {
+    let query = ListQuery {
+        resource,
+        namespace: Some(namespace.clone()),
+        filter: None,
+        at,
+        after: None,
+        limit: None,
+    };
+    Ok(server.inner.store.list(query).await?.objects)
+}
+
+/// Takes the sum: true at the revision of the quota and at every later one until the quota changes.
+async fn count(server: &ApiServer, quota: &Object, hard: &Amounts) -> Result<Amounts, ApiError> {
+    let store = &server.inner.store;
+    let known = Consistency::NotOlderThan(quota.revision);
+    store.get(&quota.key, known).await?;
+    let at = Consistency::Exact(store.revision());
+    let snapshot = server.inner.registry.snapshot();
+    let space = &quota.key.namespace;
+    let mut workloads = Vec::new();
+    for def in snapshot.stored().filter(|def| def.strategy.runs_tasks()) {
+        for object in collection(server, def.storage.clone(), space, at).await? {
+            workloads.push(Workload::parse(&object.json).map_err(unreadable)?);
+        }
+    }
+    let mut sums = Amounts::new();
+    for name in hard.keys() {
+        let mut sum = Amount::default();
+        match Measure::of(name, &snapshot) {
+            Some(Measure::Objects(resource)) => {
+                let objects = collection(server, resource, space, at).await?;
+                sum = Amount::count(objects.len() as i128);
+            }
+            Some(measure) => {
+                for workload in &workloads {
+                    sum = sum + workload.takes(&measure).map_err(unreadable)?;
+                }
+            }
+            // A kind that is not served any more has no objects.
+            None => {}
+        }
+        sums.insert(name.clone(), sum);
+    }
+    Ok(sums)
+}
+
+/// Stores the sum of a quota where it is not what it says; the quota as it is then.
+async fn settle(server: &ApiServer, quota: Arc<Object>) -> Result<Arc<Object>, ApiError> {
+    let mut quota = quota;
+    for _ in 0..ATTEMPTS {
+        let found = Quota::read(&quota)?;
+        let used = count(server, &quota, &found.hard).await?;
+        let before = found.object["status"].clone();
+        let object = found.with_used(&used);
+        if object["status"] == before {
+            break;
+        }
+        let write = Write {
+            key: quota.key.clone(),
+            expect: Expect::Revision(quota.revision),
+            op: Op::Put(object),
+            guards: Vec::new(),
+        };
+        match server.inner.store.commit(write).await {
+            Ok(stored) => return Ok(stored),
+            Err(WriteError::Conflict {
+                current: Some(newer),
+            }) => quota = newer,
+            Err(WriteError::Store(error)) => return Err(error.into()),
+            // Gone.
+            Err(_) => break,
+        }
+    }
+    Ok(quota)
+}
+
+/// The quota with its sum. It is stored either way, and the loop makes up for a sum that is not.
+async fn counted(server: &ApiServer, quota: Arc<Object>) -> Arc<Object> {
+    match settle(server, quota.clone()).await {
+        Ok(settled) => settled,
+        Err(error) => {
+            tracing::warn!(%error, key = %quota.key, "cannot count what a quota bounds, trying again");
+            quota
+        }
+    }
+}
+
+/// The loop: counts anew at the start, and whatever a process that died did not count.
+pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
+    while !cancel.is_cancelled() {
+        if let Some(Err(error)) = cancel.run_until_cancelled(follow(&server)).await {
+            tracing::warn!(%error, "cannot follow quotas, trying again");
+        }
+        let _ = cancel.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+    }
+}
+
+/// Ends when the watch ends.
+async fn follow(server: &ApiServer) -> Result<(), ApiError> {
+    let query = WatchQuery {
+        resource: QUOTAS.into(),
+        namespace: None,
+        filter: None,
+        from: WatchFrom::Now,
+        bookmarks: false,
+    };
+    let mut watcher = server.inner.store.watch(query).await?;
+    while let Some(event) = watcher.next().await {
+        let (quota, anew) = match event {
+            WatchEvent::Added(quota) => (quota, true),
+            WatchEvent::Modified(quota) => (quota, false),
+            _ => continue,
+        };
+        if anew || Quota::read(&quota)?.used.is_none() {
+            let _turn = server
+                .inner
+                .quota_turns
+                .of(&quota.key.namespace)
+                .lock()
+                .await;
+            settle(server, quota).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Will the quota count anything else than before?
+fn counts_other(current: Option<&Object>, write: &Write) -> bool {
+    let before = current.map(read);
+    match (&write.op, before) {
+        (Op::Put(new), Some(Ok(before))) => new["spec"]["hard"] != before["spec"]["hard"],
+        _ => true,
+    }
+}
+
+fn replace(object: &Object, value: Value) -> Replace {
+    Replace {
+        key: object.key.clone(),
+        revision: object.revision,
+        value,
+    }
+}
+
+fn added(mut used: Amounts, more: &Amounts) -> Amounts {
+    for (name, more) in more {
+        let used = used.entry(name.clone()).or_default();
+        *used = *used + *more;
+    }
+    used
+}
+
+fn amounts(list: &Value) -> Result<Amounts, ApiError> {
+    let items = list.as_object().into_iter().flatten();
+    let read = |(name, value): (&String, &Value)| Ok((name.clone(), Amount::read(value)?));
+    items
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(|error: QuantityError| unreadable(error))
+}
+
+fn read(object: &Object) -> Result<Value, ApiError> {
+    serde_json::from_slice(&object.json).map_err(unreadable)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> ApiError {
+    ApiError::Internal(format!("a stored object cannot be read: {error}"))
+}
+
+fn too_busy(def: &ResourceDef, name: &str) -> ApiError {
+    conflict(
+        def,
+        name,
+        "the quotas of the namespace change too often; please try again",
+    )
+}
