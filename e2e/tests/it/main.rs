@@ -16,6 +16,7 @@ mod locations;
 mod node;
 mod outages;
 mod project;
+mod quota;
 mod route;
 mod samples;
 mod status;
