@@ -7,9 +7,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::Handle;
 use tower_http::compression::CompressionLayer;
@@ -76,7 +78,8 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
         audit: audit::Open { log, entry },
         ..Trail::default()
     };
-    let run = AssertUnwindSafe(answer(&server, request, &mut trail))
+    let (parts, mut body) = request.into_parts();
+    let run = AssertUnwindSafe(answer(&server, parts, &mut body, &mut trail))
         .catch_unwind()
         .instrument(span.clone());
     let mut response = match run.await {
@@ -107,6 +110,7 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     }
     record(&server, &span, &trail, response.status(), started.elapsed());
     end(trail.audit, &mut response);
+    request_body::drain(body);
     response
 }
 
@@ -162,8 +166,7 @@ fn record(
     }
 }
 
-async fn answer(server: &ApiServer, request: Request, trail: &mut Trail) -> Reply {
-    let (mut parts, body) = request.into_parts();
+async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &mut Trail) -> Reply {
     let limits = server.inner.config.limits;
     check_headers(&parts.headers, limits.header_bytes)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default()).of(&parts.method);

@@ -1,4 +1,6 @@
-//! Reads request bodies, within their limits.
+//! Reads request bodies, within their limits, and what is left of those that nobody wants.
+
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -12,6 +14,10 @@ use crate::status_error::ApiError;
 /// Smaller bodies are bounded well enough by the number of requests.
 const SMALL: usize = 64 * 1024;
 
+/// How much and how long is read of a body after the answer.
+const UNWANTED: usize = 16 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(5);
+
 /// A body, and the memory that it counts for.
 ///
 /// # Errors
@@ -22,7 +28,7 @@ pub(crate) async fn read(
     client: Client,
     limit: usize,
     headers: &HeaderMap,
-    mut body: Body,
+    body: &mut Body,
 ) -> Result<(Bytes, Option<Share>), ApiError> {
     if body.is_end_stream() {
         return Ok((Bytes::new(), None));
@@ -58,4 +64,19 @@ pub(crate) async fn read(
         read.extend_from_slice(&data);
     }
     Ok((read.freeze(), Some(share)))
+}
+
+/// Reads on, when a request was answered before its body had come (413, 403, 504): a client that is
+/// still sending when its connection or stream is reset loses the answer.
+pub(crate) fn drain(mut body: Body) {
+    if body.is_end_stream() {
+        return;
+    }
+    let read = async move {
+        let mut left = UNWANTED;
+        while let (1.., Some(Ok(frame))) = (left, body.frame().await) {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
+    tokio::spawn(tokio::time::timeout(LINGER, read));
 }

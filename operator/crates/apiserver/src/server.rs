@@ -1,7 +1,6 @@
 //! The server: what it holds, how it is wired, and the accept loop.
 
 mod accept;
-mod linger;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

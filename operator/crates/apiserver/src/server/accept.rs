@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
 use super::ApiServer;
-use super::linger::Lingering;
 use crate::audit::PeerAddress;
 use crate::authn::{PeerUser, user_of_certificate};
 
@@ -133,10 +132,8 @@ async fn connection(
         .keep_alive_interval(KEEP_ALIVE)
         .max_header_list_size(HEADER_LIST)
         .max_concurrent_streams(250);
-    let connection = builder.serve_connection_with_upgrades(
-        TokioIo::new(Lingering::new(stream)),
-        TowerToHyperService::new(service),
-    );
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(error, "connection ended");
     }
