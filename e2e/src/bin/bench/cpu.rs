@@ -46,7 +46,11 @@ impl Processes {
 pub fn describe(seconds: &Seconds) -> String {
     let parts: Vec<String> = seconds
         .iter()
-        .map(|(name, s)| format!("{name} {:.0}", s * 1e3))
+        .map(|(name, s)| {
+            let ms = s * 1e3;
+            let digits = if ms < 10.0 { 3 } else { 0 };
+            format!("{name} {ms:.digits$}")
+        })
         .collect();
     format!("CPU ms: {}", parts.join(", "))
 }

@@ -3,9 +3,11 @@
 //! Every number stands beside what the same machine does without us in the same minute, because
 //! absolute times say more about the machine. Needs a release build.
 
+mod api;
 mod apply;
 mod cpu;
 mod idle;
+mod load;
 mod report;
 mod writes;
 
@@ -14,8 +16,21 @@ use e2e::lab::{Durability, Operator, OperatorConfig, Postgres, Swarm};
 
 use report::Report;
 
-/// What can be measured alone, for example with `make bench ARGS="store apply"`.
-const SECTIONS: [&str; 3] = ["store", "apply", "idle"];
+/// What can be measured alone, for example with `make bench ARGS="store api/get"`; `api` is all of its parts.
+const SECTIONS: [&str; 6] = [
+    "store",
+    "api/create",
+    "api/get",
+    "api/update",
+    "apply",
+    "idle",
+];
+
+/// Whether a name on the command line means a section.
+fn means(name: &str, section: &str) -> bool {
+    let rest = section.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -23,13 +38,11 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("This is not a release build: the numbers say nothing about the product.");
     }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = wanted
-        .iter()
-        .find(|name| !SECTIONS.contains(&name.as_str()))
-    {
+    let known = |name: &&String| SECTIONS.iter().any(|section| means(name, section));
+    if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
         anyhow::bail!("there is no section {unknown:?}: choose of {SECTIONS:?}, or none for all");
     }
-    let wants = |section: &str| wanted.is_empty() || wanted.iter().any(|name| name == section);
+    let wants = |section: &str| wanted.is_empty() || wanted.iter().any(|name| means(name, section));
     let mut report = Report::start()?;
     let postgres = Postgres::start(Durability::Disk)?;
     if wants("store") {
@@ -37,11 +50,31 @@ async fn main() -> anyhow::Result<()> {
             .await
             .context("store writes")?;
     }
+    if SECTIONS
+        .iter()
+        .any(|section| means("api", section) && wants(section))
+    {
+        api(&postgres, wants, &mut report).await?;
+    }
     if wants("apply") || wants("idle") {
         deployments(&postgres, wants("apply"), &mut report).await?;
     }
     report.print();
     Ok(())
+}
+
+async fn api(
+    postgres: &Postgres,
+    wants: impl Fn(&str) -> bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let swarm = Swarm::up(1)?;
+    let database = postgres.create_database("api")?;
+    let operator =
+        Operator::start(OperatorConfig::new(swarm.docker_host(1), Some(database))).await?;
+    api::measure(&operator, postgres.pid()?, wants, report)
+        .await
+        .context("API")
 }
 
 async fn deployments(postgres: &Postgres, apply: bool, report: &mut Report) -> anyhow::Result<()> {

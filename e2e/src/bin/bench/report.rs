@@ -55,7 +55,11 @@ impl Report {
     /// A line: what, ours against theirs, the number that counts and its target.
     pub fn row(&mut self, what: &str, detail: &str, value: f64, target: Target) {
         let (target, verdict) = target.judge(value);
-        let digits = if value.fract() == 0.0 { 0 } else { 2 };
+        let digits = if value.fract() == 0.0 || value >= 1000.0 {
+            0
+        } else {
+            2
+        };
         let row = [
             what.to_owned(),
             detail.to_owned(),
