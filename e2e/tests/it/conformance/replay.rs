@@ -14,7 +14,7 @@ use e2e::eventually;
 use e2e::lab::repository;
 use kube::Client;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::wire::{Answer, Watch, ask};
 use crate::world::shared;
@@ -225,6 +225,31 @@ impl Player {
             );
         }
         Ok(answer)
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_told() {
+    let found = json!({"a": "text", "l": [{"x": 1, "y": 2}], "o": {"n": null}});
+    let fits = |expected: Value| check(&expected, &found).is_ok();
+    for expected in [
+        json!({"a": "~ex", "l": [{"x": 1}], "o": {"n": "<none>"}}),
+        json!({"a": "<any>", "b": "<none>", "o": {}}),
+        Value::Null,
+    ] {
+        assert!(fits(expected.clone()), "{expected}");
+    }
+    for expected in [
+        json!({"a": "tex"}),
+        json!({"a": "~tax"}),
+        json!({"a": "<none>"}),
+        json!({"b": "<any>"}),
+        json!({"l": [{"x": 2}]}),
+        json!({"l": [{"x": 1, "z": 1}]}),
+        json!({"o": {"n": 1}}),
+        json!([]),
+    ] {
+        assert!(!fits(expected.clone()), "{expected}");
     }
 }
 

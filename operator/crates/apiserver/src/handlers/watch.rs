@@ -77,6 +77,7 @@ pub(crate) async fn watch(call: &Call) -> Reply {
         registry: call.server.registry().clone(),
         changes,
         renderer: call.renderer.clone(),
+        bookmarks,
         first: true,
         ended: false,
         deadline: Instant::now() + timeout,
@@ -168,6 +169,7 @@ struct Events {
     registry: Registry,
     changes: Receiver<()>,
     renderer: Renderer,
+    bookmarks: bool,
     /// No table has been sent yet.
     first: bool,
     ended: bool,
@@ -192,12 +194,18 @@ impl Events {
         if self.ended {
             return None;
         }
-        let event = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return None,
-            () = tokio::time::sleep_until(self.deadline) => return None,
-            event = self.watcher.next() => event?,
-            () = removed(&self.registry, &mut self.changes, &self.renderer.def) => return None,
+        let event = loop {
+            let event = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return None,
+                () = tokio::time::sleep_until(self.deadline) => return None,
+                event = self.watcher.next() => event?,
+                () = removed(&self.registry, &mut self.changes, &self.renderer.def) => return None,
+            };
+            // The mark is a bookmark, and so for those only who asked for bookmarks.
+            if self.bookmarks || !matches!(event, WatchEvent::InitialEventsEnd(_)) {
+                break event;
+            }
         };
         Some(self.line(event).unwrap_or_else(|error| {
             self.ended = true;

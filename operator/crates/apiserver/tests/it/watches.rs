@@ -91,6 +91,12 @@ async fn a_watch_list_ends_its_initial_events() {
     assert!(version(&end["object"]) > 0);
     api.post(WIDGETS, &widget("b")).await.is(201);
     assert_eq!(events.brief().await, pair("ADDED", "b"));
+    // Who has not asked for bookmarks gets none.
+    let query = query.replace("&allowWatchBookmarks=true", "&timeoutSeconds=1");
+    let mut events = api.watch(&format!("{WIDGETS}?{query}")).await;
+    assert_eq!(events.brief().await, pair("ADDED", "a"));
+    assert_eq!(events.brief().await, pair("ADDED", "b"));
+    assert_eq!(events.next().await, None);
     api.get(&format!("{WIDGETS}?watch=true&sendInitialEvents=true"))
         .await
         .fails(422, "resourceVersionMatch");
