@@ -63,3 +63,5 @@ pub const FINALIZER: &str = "obiente.cloud/swarm-service";
 pub const ABANDON: &str = "obiente.cloud/abandon";
 /// Label on Pods of the Pod view: name of the Deployment; what `status.selector` selects on.
 pub const POD_DEPLOYMENT: &str = "obiente.cloud/deployment";
+/// Annotation on Pods of the Pod view: id of the Swarm task.
+pub const POD_TASK: &str = "obiente.cloud/task-id";

@@ -58,8 +58,9 @@ pub struct RunArgs {
     )]
     pub docker_host: String,
 
-    /// Kubeconfig of the API server that the controllers work against; only with
-    /// `--role controllers` (with `all`, they use the API server of this process).
+    /// Kubeconfig of the API server that the controllers work against, of an administrator (they
+    /// act as `system:obiente:controllers`); only with `--role controllers` (with `all`, they use
+    /// the API server of this process).
     #[arg(long, env = "OBIENTE_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 

@@ -202,10 +202,13 @@ fn identity(args: &RunArgs) -> String {
 async fn client_from(file: &std::path::Path) -> anyhow::Result<Client> {
     let kubeconfig = kube::config::Kubeconfig::read_from(file)
         .with_context(|| format!("read {}", file.display()))?;
-    let config = kube::Config::from_custom_kubeconfig(
+    let mut config = kube::Config::from_custom_kubeconfig(
         kubeconfig,
         &kube::config::KubeConfigOptions::default(),
     )
     .await?;
+    // Only the controllers may write views.
+    config.auth_info.impersonate = Some(apiserver::CONTROLLERS.to_owned());
+    config.auth_info.impersonate_groups = Some(vec![apiserver::MASTERS.to_owned()]);
     Ok(Client::try_from(config)?)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use apiserver::{ApiServer, UserInfo};
+use apiserver::{ApiServer, MASTERS, UserInfo};
 use axum::Router;
 use axum::routing::get;
 use kube::Client;
@@ -24,8 +24,6 @@ use crate::{kubeconfig, pki};
 
 /// Time between two looks at whether a certificate is due.
 const RENEWAL: Duration = Duration::from_secs(24 * 3600);
-/// The group that may do everything (Kubernetes' own name for it).
-const MASTERS: &str = "system:masters";
 
 /// What runs.
 pub(super) struct Server {
@@ -134,10 +132,7 @@ impl Server {
 
 /// A client of our own API server, in memory: no socket, no second code path.
 pub(super) fn own_client(api: &ApiServer) -> Client {
-    let user = UserInfo::new(
-        "system:obiente:controllers",
-        &[MASTERS, "system:authenticated"],
-    );
+    let user = UserInfo::new(apiserver::CONTROLLERS, &[MASTERS]);
     Client::new(api.in_process(user), "default")
 }
 

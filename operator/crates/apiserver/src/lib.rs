@@ -40,7 +40,7 @@ pub mod schema;
 pub mod validation;
 
 pub use audit::AuditConfig;
-pub use authn::{StaticToken, UserInfo};
+pub use authn::{CONTROLLERS, MASTERS, StaticToken, UserInfo};
 pub use config::{Config, Limits, VersionInfo};
 pub use server::{ApiServer, ServerError};
 pub use status_error::ApiError;

@@ -115,8 +115,15 @@ pub(crate) fn fill_new(
     } else {
         metadata.remove("namespace");
     }
-    metadata.insert("uid".to_owned(), json!(Uuid::new_v4().to_string()));
-    metadata.insert("creationTimestamp".to_owned(), json!(now));
+    // What a view shows has an identity and an age of its own.
+    let is_view = def.strategy.view().is_some();
+    let mut fill = |field: &str, value: Value| {
+        if !(is_view && metadata.get(field).is_some_and(Value::is_string)) {
+            metadata.insert(field.to_owned(), value);
+        }
+    };
+    fill("uid", json!(Uuid::new_v4().to_string()));
+    fill("creationTimestamp", json!(now));
     if def.strategy.tracks_generation() {
         metadata.insert("generation".to_owned(), json!(1));
     }

@@ -28,8 +28,15 @@ pub(crate) async fn answer(call: &Call, method: &Method) -> Reply {
     let verb = verb(call, method)?;
     // Over all namespaces there is only reading.
     let reads = matches!(verb, Verb::Get | Verb::List | Verb::Watch);
-    if !def.supports(verb) || def.namespaced && everywhere && !reads {
+    if def.namespaced && everywhere && !reads {
         return Err(ApiError::MethodNotAllowed);
+    }
+    if !def.supports(verb) {
+        match def.strategy.view() {
+            Some(view) if view.writer == call.user.name => {}
+            Some(view) => return Err(ApiError::NotOffered(view.instead.to_owned())),
+            None => return Err(ApiError::MethodNotAllowed),
+        }
     }
     match verb {
         Verb::Get => handlers::get(call).await,

@@ -133,6 +133,9 @@ pub enum ApiError {
     /// The resource cannot do this.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    /// The resource cannot do this, and what can be done instead.
+    #[error("{0}")]
+    NotOffered(String),
     /// None of the media types in `Accept` is served.
     #[error("only the following media types are accepted: {0}")]
     NotAcceptable(String),
@@ -222,7 +225,9 @@ impl ApiError {
             Self::TooLargeResourceVersion { .. } | Self::Timeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "Timeout")
             }
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            Self::MethodNotAllowed | Self::NotOffered(_) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
+            }
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType")

@@ -21,6 +21,7 @@ mod finalizer;
 mod memory;
 mod metrics;
 mod node;
+mod pods;
 mod projections;
 mod resolver;
 mod route;

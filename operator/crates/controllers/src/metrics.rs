@@ -26,6 +26,7 @@ pub struct Metrics {
     pub(crate) reconciles: Family<Reconcile, Counter>,
     pub(crate) seconds: Family<Kind, Histogram>,
     pub(crate) status_writes: Family<Kind, Counter>,
+    pub(crate) pod_writes: Counter,
     pub(crate) projected_rows: Counter,
     pub(crate) orphans: Gauge,
 }
@@ -39,6 +40,7 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.000_05, 4.0, 10))
             }),
             status_writes: Family::default(),
+            pod_writes: Counter::default(),
             projected_rows: Counter::default(),
             orphans: Gauge::default(),
         }
@@ -63,6 +65,11 @@ impl Metrics {
             "status_writes",
             "Status patches sent",
             self.status_writes.clone(),
+        );
+        registry.register(
+            "pod_writes",
+            "Pods created, replaced or deleted",
+            self.pod_writes.clone(),
         );
         registry.register(
             "projected_rows",

@@ -25,12 +25,11 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::memory::Memory;
 use crate::metrics::{Kind, Metrics, Reconcile};
-use crate::projections;
 use crate::resolver::{Changes, Resolver};
 use crate::sink::ProjectionSink;
 use crate::triggers::{Trigger, Triggers};
 use crate::watchers::{Watched, metadata, objects};
-use crate::{deployment, node, route, triggers};
+use crate::{deployment, node, pods, projections, route, triggers};
 
 /// A reconcile that takes longer is logged: it holds one of a few places.
 const SLOW: Duration = Duration::from_secs(5);
@@ -138,6 +137,7 @@ pub async fn run(
     ));
     background.spawn(node::discover(context.clone()));
     background.spawn(projections::project(context.clone(), sink));
+    background.spawn(pods::show(context.clone()));
     tracing::info!("controllers started");
     // They end together: a loop that died alone would leave the others working on half of the truth.
     let ended = tokio::select! {

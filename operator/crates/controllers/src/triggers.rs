@@ -241,7 +241,8 @@ impl SnapshotChanges {
     }
 }
 
-fn digest(snapshot: &Snapshot) -> HashMap<String, u64> {
+/// Per `namespace/name` of a Deployment, a digest of its services, tasks and their nodes.
+pub(crate) fn digest(snapshot: &Snapshot) -> HashMap<String, u64> {
     let nodes: HashMap<&str, &str> = snapshot
         .nodes
         .iter()

@@ -21,6 +21,13 @@ pub(crate) fn short_hash(text: &str) -> String {
     hex(text, SHORT)
 }
 
+/// A uid from a text that is unique by itself (a UUID of version 8: the bits are ours to choose).
+pub(crate) fn uuid_of(text: &str) -> String {
+    let digits = hex(text, 32);
+    let (a, b, c, d) = (&digits[..8], &digits[8..12], &digits[13..16], &digits[17..20]);
+    format!("{a}-{b}-8{c}-8{d}-{}", &digits[20..])
+}
+
 /// A number from a text, below 2^53 so that every JSON reader keeps it exactly.
 pub(crate) fn number_of(text: &str) -> u64 {
     let digest = Sha256::digest(text.as_bytes());

@@ -18,6 +18,7 @@ mod hash;
 pub mod locations;
 pub mod model;
 pub mod node;
+pub mod pod;
 pub mod retry;
 pub mod route;
 #[cfg(test)]

@@ -19,6 +19,8 @@ use crate::status_error::ApiError;
 
 /// Group whose members may do everything.
 pub const MASTERS: &str = "system:masters";
+/// The user that the controllers are.
+pub const CONTROLLERS: &str = "system:obiente:controllers";
 /// Group of everybody who is known.
 pub const AUTHENTICATED: &str = "system:authenticated";
 /// Group of everybody else.

@@ -6,6 +6,7 @@ pub(crate) mod event;
 mod keyed;
 mod limit_range;
 pub(crate) mod namespace;
+mod pod;
 mod quota;
 mod rbac;
 pub(crate) mod review;
@@ -136,6 +137,7 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
             "SelfSubjectReview",
         ))?,
     ];
+    definitions.push(pod::definition()?);
     definitions.extend(event::definitions()?);
     definitions.extend(rbac::definitions()?);
     Ok(definitions)

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use crd::{CrdError, from_crd};
-pub use strategy::{CustomStrategy, PlainStrategy, Strategy, StrategyError, WriteContext};
+pub use strategy::{CustomStrategy, PlainStrategy, Strategy, StrategyError, View, WriteContext};
 
 use crate::columns::JsonPath;
 use crate::schema::Schema;
@@ -65,6 +65,8 @@ impl Verb {
         Self::Update,
         Self::Watch,
     ];
+    /// What can be done with a view.
+    pub const READ: &'static [Self] = &[Self::Get, Self::List, Self::Watch];
     /// What review kinds can do.
     pub const CREATE_ONLY: &'static [Self] = &[Self::Create];
 

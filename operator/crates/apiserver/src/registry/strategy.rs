@@ -63,6 +63,22 @@ pub trait Strategy: Send + Sync {
     fn held(&self, _object: &Value) -> bool {
         false
     }
+    /// Is this kind a view of something outside, which one user keeps up and all others only read?
+    fn view(&self) -> Option<&'static View> {
+        None
+    }
+}
+
+/// A kind whose objects show what is outside. They are stored like any others, and so have
+/// revisions, watches and selectors like any others.
+#[derive(Debug)]
+pub struct View {
+    /// Who keeps it up: may use every verb, and says himself what uid and age his objects have.
+    pub writer: &'static str,
+    /// What everybody else is to do instead of writing.
+    pub instead: &'static str,
+    /// Subresources that clients ask for although they are not served, and what to do instead.
+    pub missing: &'static [(&'static str, &'static str)],
 }
 
 /// A core kind without particularities.

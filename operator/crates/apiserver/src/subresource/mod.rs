@@ -19,7 +19,13 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
             Some(paths) => scale::answer(call, method, paths).await,
             None => Err(ApiError::NoSuchPath),
         },
-        _ => Err(ApiError::NoSuchPath),
+        _ => {
+            let missing = call.def.strategy.view().map_or(&[][..], |view| view.missing);
+            let instead = missing.iter().find(|(missing, _)| *missing == name);
+            Err(instead.map_or(ApiError::NoSuchPath, |(_, instead)| {
+                ApiError::NotOffered((*instead).to_owned())
+            }))
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod limit_ranges;
 mod limits;
 mod lists;
 mod namespaces;
+mod pods;
 mod quotas;
 mod roles;
 mod runtime;

@@ -24,9 +24,13 @@ impl Environment {
         } else {
             self.shown.remove(&name);
         }
-        // The Swarm expands Go templates in environment values; ours are meant literally.
-        self.values.insert(name, value.replace("{{", "{{\"{{\"}}"));
+        self.values.insert(name, literal(value));
     }
+}
+
+/// A value as the Swarm is to be told: it expands Go templates, and ours are meant literally.
+pub(crate) fn literal(value: &str) -> String {
+    value.replace("{{", "{{\"{{\"}}")
 }
 
 /// Names of the Secrets and of the ConfigMaps that a spec refers to.

@@ -24,8 +24,10 @@ use jiff::Timestamp;
 
 pub use adopt::adopt;
 pub use diff::Change;
+pub(crate) use env::literal;
 pub use env::referenced;
 pub use plan::plan;
+pub(crate) use rollout::{LOOP, failure, same_template};
 pub use status::{status, transitions};
 pub use teardown::{Teardown, teardown};
 

@@ -16,7 +16,7 @@ use crate::model::{Node, Service, ServiceMode, ServiceSpec, Snapshot, Task, Task
 /// by then, and nobody notices the wait.
 const STEADY: Duration = Duration::from_secs(2);
 /// Failures of the wanted template from which on it is a loop.
-pub(super) const LOOP: usize = 2;
+pub(crate) const LOOP: usize = 2;
 
 /// The tasks of one service, sorted out.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Tasks<'a> {
 
 /// A task that ended or cannot start.
 #[derive(Debug)]
-pub(super) struct Failure<'a> {
+pub(crate) struct Failure<'a> {
     pub task: &'a Task,
     pub reason: &'static str,
     pub message: String,
@@ -137,7 +137,7 @@ pub(super) fn tasks<'a>(
 
 /// Is a task of this template one of the wanted one? A difference in constraints alone is none:
 /// the Swarm keeps tasks whose node satisfies the new ones (T17).
-pub(super) fn same_template(task: &TaskSpec, wanted: &TaskSpec) -> bool {
+pub(crate) fn same_template(task: &TaskSpec, wanted: &TaskSpec) -> bool {
     let TaskSpec {
         container,
         resources,
@@ -185,7 +185,7 @@ fn desired_count(wanted: &ServiceSpec, nodes: &[Node], meant: &[&Task]) -> u64 {
 
 /// Why a task does not do its work, in one word and in a sentence; `None` when it does, or was
 /// stopped on purpose.
-fn failure(task: &Task) -> Option<Failure<'_>> {
+pub(crate) fn failure(task: &Task) -> Option<Failure<'_>> {
     let (reason, message) = match task.state {
         TaskState::Failed | TaskState::Rejected | TaskState::Orphaned => classify(task),
         TaskState::Complete => (

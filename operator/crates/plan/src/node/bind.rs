@@ -50,6 +50,15 @@ impl Bindings {
         }
     }
 
+    /// Names of the objects by the id of their machine.
+    pub fn names(&self) -> BTreeMap<&str, &str> {
+        let bound = self.objects.iter().filter_map(|(name, binding)| match binding {
+            Binding::Bound(id) => Some((id.as_str(), name.as_str())),
+            Binding::Not(_) => None,
+        });
+        bound.collect()
+    }
+
     /// Ids of machines that an object is bound to.
     pub(crate) fn bound(&self) -> BTreeSet<String> {
         let id = |binding: &'_ Binding| match binding {

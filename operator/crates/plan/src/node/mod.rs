@@ -6,6 +6,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bind::object_name;
 pub use bind::{Binding, Bindings, Unbound, bind};
 pub use plan::{Deletion, Plan, delete, missing, plan};
 pub use status::status;
