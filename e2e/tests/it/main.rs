@@ -15,6 +15,7 @@ mod lab;
 mod locations;
 mod node;
 mod outages;
+mod pods;
 mod project;
 mod quota;
 mod route;

@@ -32,8 +32,9 @@ use crate::context::Context;
 use crate::error::{Error, Spoken};
 use crate::triggers::digest;
 
-/// Changes that come within this time of each other are written together.
-const GATHER: Duration = Duration::from_millis(100);
+/// Changes that come within this time of each other are written together: a task that starts
+/// passes through several states in a second.
+const GATHER: Duration = Duration::from_millis(500);
 /// Time between two tries while the API server does not answer.
 const RETRY: Duration = Duration::from_secs(1);
 /// Pods are read again this often, in case one was deleted or a write was refused.
@@ -397,7 +398,11 @@ fn refused(write: &Write, error: &kube::Error) {
     if error.in_terminating_namespace() {
         tracing::debug!(namespace = key.namespace, pod = name, "{error}");
     } else {
-        tracing::warn!(namespace = key.namespace, pod = name, "a Pod was refused: {error}");
+        tracing::warn!(
+            namespace = key.namespace,
+            pod = name,
+            "a Pod was refused: {error}"
+        );
     }
 }
 
@@ -509,7 +514,10 @@ mod tests {
         assert_eq!(writes(&kept, same, false, now), (vec![], false));
         let moved = || wanted(&[("w-1-a", "Pending", false), ("w-2-c", "Running", false)]);
         let expected = ["w-1-a", "-w-2-b", "+w-2-c"].map(str::to_owned);
-        assert_eq!(writes(&kept, moved(), false, now), (expected.to_vec(), false));
+        assert_eq!(
+            writes(&kept, moved(), false, now),
+            (expected.to_vec(), false)
+        );
         assert_eq!(
             writes(&kept, moved(), true, now).0,
             expected[..2],

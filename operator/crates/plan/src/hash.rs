@@ -24,7 +24,12 @@ pub(crate) fn short_hash(text: &str) -> String {
 /// A uid from a text that is unique by itself (a UUID of version 8: the bits are ours to choose).
 pub(crate) fn uuid_of(text: &str) -> String {
     let digits = hex(text, 32);
-    let (a, b, c, d) = (&digits[..8], &digits[8..12], &digits[13..16], &digits[17..20]);
+    let (a, b, c, d) = (
+        &digits[..8],
+        &digits[8..12],
+        &digits[13..16],
+        &digits[17..20],
+    );
     format!("{a}-{b}-8{c}-8{d}-{}", &digits[20..])
 }
 

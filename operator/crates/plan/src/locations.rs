@@ -78,7 +78,11 @@ pub fn task_rows<'a>(
 }
 
 /// A label of the task's container, or where the task is too old to have it, of its service.
-pub(crate) fn identity<'a>(task: &'a Task, service: Option<&'a Service>, key: &str) -> Option<&'a String> {
+pub(crate) fn identity<'a>(
+    task: &'a Task,
+    service: Option<&'a Service>,
+    key: &str,
+) -> Option<&'a String> {
     task.spec
         .container
         .labels

@@ -20,7 +20,11 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
             None => Err(ApiError::NoSuchPath),
         },
         _ => {
-            let missing = call.def.strategy.view().map_or(&[][..], |view| view.missing);
+            let missing = call
+                .def
+                .strategy
+                .view()
+                .map_or(&[][..], |view| view.missing);
             let instead = missing.iter().find(|(missing, _)| *missing == name);
             Err(instead.map_or(ApiError::NoSuchPath, |(_, instead)| {
                 ApiError::NotOffered((*instead).to_owned())

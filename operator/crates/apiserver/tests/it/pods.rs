@@ -64,14 +64,24 @@ async fn only_the_controllers_write() {
 
     let one = format!("{PODS}/web-1-a");
     let instead = "scale, edit or delete the Deployment instead";
-    api.post(PODS, &pod("x", "Running", "n1")).await.fails(405, instead);
+    api.post(PODS, &pod("x", "Running", "n1"))
+        .await
+        .fails(405, instead);
     api.put(&one, &made).await.fails(405, instead);
-    api.merge(&one, &json!({"metadata": {"labels": {"a": "b"}}})).await.fails(405, instead);
+    api.merge(&one, &json!({"metadata": {"labels": {"a": "b"}}}))
+        .await
+        .fails(405, instead);
     api.delete(&one).await.fails(405, instead);
     api.delete(PODS).await.fails(405, instead);
-    api.get(&format!("{one}/log")).await.fails(405, "docker service logs");
-    api.post(&format!("{one}/exec"), &json!({})).await.fails(405, "on the node");
-    api.post(&format!("{one}/eviction"), &json!({})).await.fails(405, "Drain");
+    api.get(&format!("{one}/log"))
+        .await
+        .fails(405, "docker service logs");
+    api.post(&format!("{one}/exec"), &json!({}))
+        .await
+        .fails(405, "on the node");
+    api.post(&format!("{one}/eviction"), &json!({}))
+        .await
+        .fails(405, "Drain");
     api.get(&format!("{one}/other")).await.is(404);
 
     // What the controllers say again is no write; an older idea of it is a conflict.
@@ -80,7 +90,10 @@ async fn only_the_controllers_write() {
     let mut moved = made.clone();
     moved["status"]["phase"] = json!("Unknown");
     let (code, moved) = controllers(&api, "PUT", &one, &moved).await;
-    assert_eq!((code.as_u16(), moved["metadata"]["uid"].as_str()), (200, Some(UID)));
+    assert_eq!(
+        (code.as_u16(), moved["metadata"]["uid"].as_str()),
+        (200, Some(UID))
+    );
     assert_eq!(controllers(&api, "PUT", &one, &made).await.0, 409);
     assert_eq!(controllers(&api, "DELETE", &one, &json!({})).await.0, 200);
     api.get(&one).await.is(404);
@@ -99,25 +112,40 @@ async fn they_are_read_like_anything_else() {
     };
     for (query, expected) in [
         ("", "web-1-a web-2-b"),
-        ("labelSelector=obiente.cloud/deployment%3Dweb", "web-1-a web-2-b"),
+        (
+            "labelSelector=obiente.cloud/deployment%3Dweb",
+            "web-1-a web-2-b",
+        ),
         ("labelSelector=obiente.cloud/deployment!%3Dweb", ""),
         ("fieldSelector=status.phase%3DRunning", "web-1-a"),
         ("fieldSelector=spec.nodeName%3Dn2", "web-2-b"),
-        ("fieldSelector=status.phase!%3DSucceeded,status.podIP%3D10.1.0.7", "web-1-a web-2-b"),
-        ("fieldSelector=metadata.name%3Dweb-1-a,metadata.namespace%3Ddefault", "web-1-a"),
+        (
+            "fieldSelector=status.phase!%3DSucceeded,status.podIP%3D10.1.0.7",
+            "web-1-a web-2-b",
+        ),
+        (
+            "fieldSelector=metadata.name%3Dweb-1-a,metadata.namespace%3Ddefault",
+            "web-1-a",
+        ),
     ] {
         assert_eq!(names(query).await, expected, "{query}");
     }
-    api.get("/api/v1/pods?fieldSelector=spec.image%3Dx").await.fails(400, "spec.image");
+    api.get("/api/v1/pods?fieldSelector=spec.image%3Dx")
+        .await
+        .fails(400, "spec.image");
 
     let table = api.get_as(PODS, TABLE).await.is(200);
     let columns = table["columnDefinitions"].as_array().unwrap();
-    let titles: Vec<_> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
+    let titles: Vec<_> = columns
+        .iter()
+        .map(|column| column["name"].as_str().unwrap())
+        .collect();
     assert_eq!(titles[..5], ["Name", "Ready", "Status", "Restarts", "Age"]);
     assert_eq!(titles[5..7], ["IP", "Node"]);
-    assert_eq!(table["rows"][0]["cells"].as_array().unwrap()[..4], [
-        json!("web-1-a"), json!("1/1"), json!("Running"), json!("3")
-    ]);
+    assert_eq!(
+        table["rows"][0]["cells"].as_array().unwrap()[..4],
+        [json!("web-1-a"), json!("1/1"), json!("Running"), json!("3")]
+    );
 
     // A watch goes on from a revision, and shows who enters and leaves a selector.
     let query = format!("watch=1&resourceVersion={}", version(&first));
@@ -144,7 +172,10 @@ async fn discovery_offers_what_works() {
     let ours: Vec<_> = resources.iter().filter(|r| r["kind"] == "Pod").collect();
     assert_eq!(ours.len(), 1, "no subresource is offered");
     assert_eq!(ours[0]["verbs"], json!(["get", "list", "watch"]));
-    assert_eq!((&ours[0]["name"], &ours[0]["shortNames"]), (&json!("pods"), &json!(["po"])));
+    assert_eq!(
+        (&ours[0]["name"], &ours[0]["shortNames"]),
+        (&json!("pods"), &json!(["po"]))
+    );
     let paths = api.get("/openapi/v3/api/v1").await.is(200)["paths"].clone();
     let one = &paths["/api/v1/namespaces/{namespace}/pods/{name}"];
     assert!(one["get"].is_object() && one["put"].is_null() && one["delete"].is_null());
@@ -164,13 +195,20 @@ async fn they_go_with_their_deployment_and_with_their_namespace() {
     let one = format!("{DEPLOYMENTS}/web");
     api.delete(&one).await.is(200);
     api.get(&format!("{PODS}/web-1-a")).await.is(200);
-    api.merge(&one, &json!({"metadata": {"finalizers": null}})).await.is(200);
+    api.merge(&one, &json!({"metadata": {"finalizers": null}}))
+        .await
+        .is(200);
     api.until(&format!("{PODS}/web-1-a"), 404).await;
 
     let namespace = json!({"metadata": {"name": "shop"}});
     api.post("/api/v1/namespaces", &namespace).await.is(201);
     let pods = "/api/v1/namespaces/shop/pods";
-    assert_eq!(controllers(&api, "POST", pods, &pod("x", "Running", "n1")).await.0, 201);
+    assert_eq!(
+        controllers(&api, "POST", pods, &pod("x", "Running", "n1"))
+            .await
+            .0,
+        201
+    );
     api.delete("/api/v1/namespaces/shop").await.is(200);
     api.until("/api/v1/namespaces/shop", 404).await;
     api.get(&format!("{pods}/x")).await.is(404);

@@ -52,10 +52,13 @@ impl Bindings {
 
     /// Names of the objects by the id of their machine.
     pub fn names(&self) -> BTreeMap<&str, &str> {
-        let bound = self.objects.iter().filter_map(|(name, binding)| match binding {
-            Binding::Bound(id) => Some((id.as_str(), name.as_str())),
-            Binding::Not(_) => None,
-        });
+        let bound = self
+            .objects
+            .iter()
+            .filter_map(|(name, binding)| match binding {
+                Binding::Bound(id) => Some((id.as_str(), name.as_str())),
+                Binding::Not(_) => None,
+            });
         bound.collect()
     }
 

@@ -10,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{CONTAINER, Life, Word, is_lost, meant, word};
 use crate::model::{Node, Task, TaskState};
 
+/// Also what kubectl shows of a Pod that runs for a moment in a crash loop.
+const BACK_OFF: &str = "CrashLoopBackOff";
 const READY: [&str; 2] = ["ContainersReady", "Ready"];
 
 pub(super) fn status(
@@ -26,7 +28,11 @@ pub(super) fn status(
     let stopping = !meant(task) && task.state <= TaskState::Running;
     let mut status = PodStatus {
         phase: Some(phase(task, state.as_ref()).to_owned()),
-        reason: stopping.then(|| conditions::TERMINATING.to_owned()),
+        reason: match (stopping, life.looping) {
+            (true, _) => Some(conditions::TERMINATING.to_owned()),
+            (_, true) => Some(BACK_OFF.to_owned()),
+            _ => None,
+        },
         conditions: Some(pod_conditions(task, &ready)),
         container_statuses: state.map(|state| vec![container(task, life, state, ready.is_none())]),
         host_ips: host.clone().map(|ip| vec![HostIP { ip }]),
@@ -106,10 +112,9 @@ fn container_state(task: &Task, life: &Life<'_>) -> Option<ContainerState> {
         TaskState::Running => running(since),
         state if state <= TaskState::Starting => match life.previous.and_then(word) {
             Some((Word::Image, message)) => waiting("ImagePullBackOff", Some(message)),
-            Some((_, message)) => waiting(
-                "CrashLoopBackOff",
-                Some(format!("back-off restarting: {message}")),
-            ),
+            Some((_, message)) => {
+                waiting(BACK_OFF, Some(format!("back-off restarting: {message}")))
+            }
             None => waiting("ContainerCreating", None),
         },
         _ => match (word(task), terminated(task)) {
@@ -150,12 +155,7 @@ fn terminated(task: &Task) -> Option<ContainerStateTerminated> {
     })
 }
 
-fn container(
-    task: &Task,
-    life: &Life<'_>,
-    state: ContainerState,
-    ready: bool,
-) -> ContainerStatus {
+fn container(task: &Task, life: &Life<'_>, state: ContainerState, ready: bool) -> ContainerStatus {
     let image = &task.spec.container.image;
     ContainerStatus {
         name: CONTAINER.to_owned(),
@@ -192,10 +192,7 @@ fn readiness(task: &Task, life: &Life<'_>) -> Option<(&'static str, String)> {
         )),
         TaskState::Complete => Some(("PodCompleted", String::new())),
         TaskState::Running if meant(task) => None,
-        TaskState::Running => Some((
-            conditions::TERMINATING,
-            "the Swarm stops it".to_owned(),
-        )),
+        TaskState::Running => Some((conditions::TERMINATING, "the Swarm stops it".to_owned())),
         _ => Some((
             "ContainersNotReady",
             format!("containers with unready status: [{CONTAINER}]"),
@@ -218,7 +215,10 @@ fn pod_conditions(task: &Task, unready: &Option<(&'static str, String)>) -> Vec<
         last_transition_time: since.clone(),
         ..PodCondition::default()
     };
-    let unscheduled = task.node_id.is_empty().then_some(("Unschedulable", task.error.as_str()));
+    let unscheduled = task
+        .node_id
+        .is_empty()
+        .then_some(("Unschedulable", task.error.as_str()));
     let unready = unready
         .as_ref()
         .map(|(reason, message)| (*reason, message.as_str()));

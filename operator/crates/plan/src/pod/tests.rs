@@ -88,9 +88,14 @@ fn a_running_task_is_a_ready_pod() {
     world.converge();
     let task = &mut world.snapshot.tasks[0];
     task.id = "TASKID0123456789abcdefghi".into();
-    task.addresses = [("zz".into(), "10.1.0.7".into()), ("aa".into(), "10.9.0.7".into())].into();
+    task.addresses = [
+        ("zz".into(), "10.1.0.7".into()),
+        ("aa".into(), "10.9.0.7".into()),
+    ]
+    .into();
     let mut networks = world.snapshot.networks.iter_mut();
-    let of_namespace = |network: &&mut crate::model::Network| network.labels.contains_key(labels::NAMESPACE);
+    let of_namespace =
+        |network: &&mut crate::model::Network| network.labels.contains_key(labels::NAMESPACE);
     networks.find(of_namespace).unwrap().id = "zz".into();
     world.snapshot.nodes[0].address = "192.168.0.11".into();
     let pod = only(&world);
@@ -127,7 +132,10 @@ fn values_of_secrets_are_never_shown() {
     });
     let shown = serde_json::to_value(only(&world)).unwrap();
     assert!(!shown.to_string().contains("hunter2"), "{shown}");
-    assert!(shown["spec"]["containers"][0].get("env").is_none(), "{shown}");
+    assert!(
+        shown["spec"]["containers"][0].get("env").is_none(),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -137,55 +145,101 @@ fn states_in_the_words_of_kubernetes() {
     let again = |task: &mut Task| task.desired_state = TaskState::Running;
     type Steps = fn(&mut World);
     let cases: [(&str, &str, Steps); 14] = [
-        ("waits for a node", "Pending False ContainersNotReady - 0", |w| add(w, TaskState::Pending, |_| ())),
-        ("is pulled", "Pending False ContainersNotReady ContainerCreating 0", |w| {
-            add(w, TaskState::Preparing, |_| ());
+        (
+            "waits for a node",
+            "Pending False ContainersNotReady - 0",
+            |w| add(w, TaskState::Pending, |_| ()),
+        ),
+        (
+            "is pulled",
+            "Pending False ContainersNotReady ContainerCreating 0",
+            |w| {
+                add(w, TaskState::Preparing, |_| ());
+            },
+        ),
+        (
+            "its health is not known yet",
+            "Running False ContainersNotReady running 0",
+            |w| {
+                add(w, TaskState::Starting, |_| ());
+            },
+        ),
+        ("runs", "Running True - running 0", |w| {
+            add(w, TaskState::Running, |_| ())
         }),
-        ("its health is not known yet", "Running False ContainersNotReady running 0", |w| {
-            add(w, TaskState::Starting, |_| ());
-        }),
-        ("runs", "Running True - running 0", |w| add(w, TaskState::Running, |_| ())),
-        ("failed for the first time", "Pending False ContainersNotReady CrashLoopBackOff 1", |w| {
-            fail(w);
-            add(w, TaskState::Ready, |_| ());
-        }),
+        (
+            "failed for the first time",
+            "Pending False ContainersNotReady CrashLoopBackOff 1",
+            |w| {
+                fail(w);
+                add(w, TaskState::Ready, |_| ());
+            },
+        ),
         ("runs after a failure", "Running True - running 1", |w| {
             fail(w);
             add(w, TaskState::Running, |_| ());
         }),
-        ("just runs in a crash loop", "Running False CrashLoop running 2", |w| {
-            fail(w);
-            fail(w);
-            add(w, TaskState::Running, |_| ());
-        }),
-        ("has settled after a crash loop", "Running True - running 2", |w| {
-            fail(w);
-            fail(w);
-            add(w, TaskState::Running, |_| ());
-            w.pass(10);
-        }),
-        ("ended, and no other follows", "Failed False ContainersNotReady Error 0", fail),
+        (
+            "just runs in a crash loop",
+            "Running False CrashLoop running 2",
+            |w| {
+                fail(w);
+                fail(w);
+                add(w, TaskState::Running, |_| ());
+            },
+        ),
+        (
+            "has settled after a crash loop",
+            "Running True - running 2",
+            |w| {
+                fail(w);
+                fail(w);
+                add(w, TaskState::Running, |_| ());
+                w.pass(10);
+            },
+        ),
+        (
+            "ended, and no other follows",
+            "Failed False ContainersNotReady Error 0",
+            fail,
+        ),
         ("is done", "Succeeded False PodCompleted Completed 0", |w| {
             add(w, TaskState::Complete, |task| task.exit_code = Some(0));
         }),
-        ("ended, and another will follow", "Running False ContainersNotReady Error 0", |w| {
-            add(w, TaskState::Failed, |task| {
-                task.desired_state = TaskState::Running;
-                task.exit_code = Some(1);
-            });
-        }),
-        ("has no image", "Pending False ContainersNotReady ErrImagePull 0", |w| {
-            add(w, TaskState::Rejected, |_| ());
-        }),
-        ("has no image again", "Pending False ContainersNotReady ImagePullBackOff 1", |w| {
-            add(w, TaskState::Rejected, |_| ());
-            add(w, TaskState::Ready, |_| ());
-        }),
-        ("other template failed before", "Pending False ContainersNotReady ContainerCreating 0", |w| {
-            fail(w);
-            w.snapshot.tasks[0].spec.container.image = "web:0".into();
-            add(w, TaskState::Preparing, |_| ());
-        }),
+        (
+            "ended, and another will follow",
+            "Running False ContainersNotReady Error 0",
+            |w| {
+                add(w, TaskState::Failed, |task| {
+                    task.desired_state = TaskState::Running;
+                    task.exit_code = Some(1);
+                });
+            },
+        ),
+        (
+            "has no image",
+            "Pending False ContainersNotReady ErrImagePull 0",
+            |w| {
+                add(w, TaskState::Rejected, |_| ());
+            },
+        ),
+        (
+            "has no image again",
+            "Pending False ContainersNotReady ImagePullBackOff 1",
+            |w| {
+                add(w, TaskState::Rejected, |_| ());
+                add(w, TaskState::Ready, |_| ());
+            },
+        ),
+        (
+            "other template failed before",
+            "Pending False ContainersNotReady ContainerCreating 0",
+            |w| {
+                fail(w);
+                w.snapshot.tasks[0].spec.container.image = "web:0".into();
+                add(w, TaskState::Preparing, |_| ());
+            },
+        ),
     ];
     for (what, expected, steps) in cases {
         let mut world = world(json!({"image": "web:1"}));
@@ -249,7 +303,9 @@ fn each_slot_shows_what_runs_or_else_the_last() {
 #[test]
 fn names_follow_from_tasks() {
     let mut world = world(json!({"image": "web:1"}));
-    add(&mut world, TaskState::Running, |task| task.id = "abcdefghijklmnopqrstuvwxy".into());
+    add(&mut world, TaskState::Running, |task| {
+        task.id = "abcdefghijklmnopqrstuvwxy".into()
+    });
     let one = only(&world).metadata;
     assert_eq!(one.name.as_deref(), Some("web-1-abcdefghij"));
     assert_eq!(slot_of("web-1-abcdefghij"), "web-1");
@@ -259,7 +315,10 @@ fn names_follow_from_tasks() {
     assert_eq!(uids[0].len(), 36);
     world.snapshot.services[0].spec.mode = ServiceMode::Global;
     world.snapshot.tasks[0].slot = 0;
-    assert_eq!(only(&world).metadata.name.as_deref(), Some("web-n1id-abcdefghij"));
+    assert_eq!(
+        only(&world).metadata.name.as_deref(),
+        Some("web-n1id-abcdefghij")
+    );
 }
 
 #[test]
@@ -268,7 +327,11 @@ fn what_is_not_known_is_unknown() {
     add(&mut world, TaskState::Running, |_| ());
     let known = only(&world);
     world.snapshot.nodes[0].state = "down".into();
-    assert_eq!(brief(&only(&world)), "Unknown Unknown NodeLost running 0", "case F53");
+    assert_eq!(
+        brief(&only(&world)),
+        "Unknown Unknown NodeLost running 0",
+        "case F53"
+    );
 
     let mut pod = known.clone();
     unknown(&mut pod, "no manager answers");
