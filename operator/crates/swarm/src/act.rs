@@ -8,6 +8,7 @@
 //! - An update without credentials keeps the registry login that the service has (case F59).
 
 use bollard::errors::Error as BollardError;
+use bollard::models as engine;
 use bollard::query_parameters::{DeleteNodeOptions, UpdateNodeOptions, UpdateServiceOptions};
 use plan::model::{NetworkSpec, NodeSpec, Service, ServiceSpec, Step};
 
@@ -116,12 +117,38 @@ async fn remove_network(inner: &Inner, id: &str, name: &str) -> Result<(), Error
 async fn create_service(inner: &Inner, spec: &ServiceSpec) -> Result<String, Error> {
     let operation = "service_create";
     ours(inner, operation, inner.owns(&spec.labels), &spec.name)?;
-    let body = write::service(spec).map_err(|kind| Error { operation, kind })?;
+    let body = body(inner, operation, spec).await?;
     let made = write(inner, operation, async |docker| {
         docker.create_service(body, None).await
     })
     .await?;
     Ok(made.id.unwrap_or_default())
+}
+
+/// A spec as the Engine is told it: networks by id, in the order of their ids. A network made by
+/// the step before is known to the plan by its name only, and the same networks in another order
+/// would be another template to the Swarm: the next update would replace every task.
+async fn body(
+    inner: &Inner,
+    operation: &'static str,
+    spec: &ServiceSpec,
+) -> Result<engine::ServiceSpec, Error> {
+    let mut spec = spec.clone();
+    for network in &mut spec.task.networks {
+        let is_id = inner
+            .observation
+            .borrow()
+            .snapshot()
+            .is_some_and(|seen| seen.networks.iter().any(|known| known.id == network.target));
+        if is_id {
+            continue;
+        }
+        if let Some(json) = inspect(inner, operation, "networks", &network.target).await? {
+            network.target = read::network(json).id;
+        }
+    }
+    spec.task.networks.sort();
+    write::service(&spec).map_err(|kind| Error { operation, kind })
 }
 
 async fn update_service(
@@ -162,7 +189,7 @@ async fn replace_spec(
     spec: &ServiceSpec,
 ) -> Result<(), Error> {
     let operation = "service_update";
-    let body = write::service(spec).map_err(|kind| Error { operation, kind })?;
+    let body = body(inner, operation, spec).await?;
     let options = UpdateServiceOptions {
         version: i32::try_from(version).map_err(|_| index_too_large(operation, version))?,
         registry_auth_from: "spec".to_owned(),

@@ -458,3 +458,48 @@ async fn nodes_are_labelled_drained_and_kept_while_up() {
     };
     client.act(&absent).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_first_update_after_networks_were_made_restarts_no_task() {
+    let engine = Engine::shared();
+    let client = Client::new(&engine, "order");
+    let (a, b) = (
+        network(&client, "a", None).await,
+        network(&client, "b", None).await,
+    );
+    let mut spec = client.spec("web", "sleep 1000");
+    // By name, and against the order of the ids, as a plan that made them may have it.
+    let names = if a < b { ["b", "a"] } else { ["a", "b"] };
+    spec.task.networks = names
+        .map(|name| NetworkAttachment {
+            target: format!("order-{name}"),
+            aliases: vec![],
+        })
+        .to_vec();
+    let made = client.create(&spec).await.unwrap();
+    let id = made.id.unwrap();
+    let running = |s: &plan::model::Snapshot| {
+        let ours = s.tasks.iter().filter(|task| task.service_id == id);
+        let ids: Vec<String> = ours.map(|task| task.id.clone()).collect();
+        (ids.len() == 1).then_some(ids)
+    };
+    let before = client.until_seen("a task", running).await;
+    let mut live = client.fresh().await.services[0].spec.clone();
+    live.labels.insert("x".into(), "y".into());
+    live.mode = ServiceMode::Replicated(2);
+    client.update_now(&id, &live).await.unwrap();
+    let tasks = client
+        .until_seen("two tasks", |s| {
+            let tasks: Vec<_> = s
+                .tasks
+                .iter()
+                .filter(|task| task.service_id == id)
+                .collect();
+            (tasks.len() >= 2).then(|| tasks.into_iter().cloned().collect::<Vec<_>>())
+        })
+        .await;
+    let first = tasks.iter().find(|task| task.id == before[0]).unwrap();
+    assert_eq!((tasks.len(), first.slot), (2, 1), "{tasks:#?}");
+    assert!(first.desired_state <= plan::model::TaskState::Running);
+    client.clean_up().await;
+}
