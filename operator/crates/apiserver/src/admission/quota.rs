@@ -195,7 +195,7 @@ impl<'w> Change<'w> {
         current: Option<&Object>,
         write: &'w Write,
     ) -> Result<Option<Self>, ApiError> {
-        if write.key.namespace.is_empty() {
+        if write.key.namespace.is_empty() || def.strategy.view().is_some() {
             return Ok(None);
         }
         let runs = def.strategy.runs_tasks();

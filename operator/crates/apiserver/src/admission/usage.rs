@@ -52,7 +52,9 @@ impl Measure {
                     *def.plural == *plural && *def.group == *group && def.namespaced
                 };
                 let def = snapshot.resources.iter().find(found)?;
-                (def.backing == Backing::Stored).then(|| Self::Objects(def.storage.clone()))?
+                // What a view shows is bounded elsewhere: tasks by `pods`, before there are any.
+                let counts = def.backing == Backing::Stored && def.strategy.view().is_none();
+                counts.then(|| Self::Objects(def.storage.clone()))?
             }
         })
     }

@@ -213,3 +213,15 @@ async fn they_go_with_their_deployment_and_with_their_namespace() {
     api.until("/api/v1/namespaces/shop", 404).await;
     api.get(&format!("{pods}/x")).await.is(404);
 }
+
+#[tokio::test]
+async fn quotas_count_what_is_wanted_and_not_what_is_shown() {
+    let api = api().await;
+    let path = "/api/v1/namespaces/default/resourcequotas";
+    let quota = |hard: Value| json!({"metadata": {"name": "q"}, "spec": {"hard": hard}});
+    api.post(path, &quota(json!({"count/pods": "1"})))
+        .await
+        .fails(422, "spec.hard[count/pods]");
+    api.post(path, &quota(json!({"pods": "0"}))).await.is(201);
+    made(&api, "web-1-a", "Running", "n1").await;
+}
