@@ -8,7 +8,8 @@ pub struct Config {
     /// `postgres://user:password@host:port/database`; a unix socket is
     /// `postgres:///database?host=/directory&user=name`.
     pub database_url: String,
-    /// Most pooled connections. The writer and the doorbell have one each besides.
+    /// Most connections for long reads. Besides, the writer and the doorbell have one each, and
+    /// short statements that others wait for have three.
     pub max_connections: u32,
     /// How long `open` tries to connect before it gives up.
     pub connect_timeout: Duration,

@@ -99,7 +99,7 @@ impl Store {
         .bind(name)
         .bind(holder)
         .bind(ttl.as_secs_f64())
-        .fetch_optional(self.pool())
+        .fetch_optional(self.urgent())
         .await?;
         if let Some(epoch) = taken {
             return Ok(LeaseOutcome::Held(Lease {
@@ -118,7 +118,7 @@ impl Store {
              from leases where name = $1",
         )
         .bind(name)
-        .fetch_one(self.pool())
+        .fetch_one(self.urgent())
         .await?;
         Ok(LeaseOutcome::Taken {
             holder: row.try_get("holder")?,
@@ -141,7 +141,7 @@ impl Store {
         .bind(&*lease.holder)
         .bind(crate::db::to_db(lease.epoch.number))
         .bind(lease.ttl.as_secs_f64())
-        .execute(self.pool())
+        .execute(self.urgent())
         .await?
         .rows_affected()
             == 1;
@@ -163,7 +163,7 @@ impl Store {
         .bind(&*lease.epoch.lease)
         .bind(&*lease.holder)
         .bind(crate::db::to_db(lease.epoch.number))
-        .execute(self.pool())
+        .execute(self.urgent())
         .await?;
         Ok(())
     }

@@ -22,6 +22,9 @@ pub(crate) const FRESHNESS_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one attempt to connect may take.
 pub(crate) const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// The tailer, the barrier, and one for the lease and the ping.
+const URGENT_CONNECTIONS: u32 = 3;
+
 /// Between two attempts to do something that failed: 50 ms doubling to 1 s, jittered. Short,
 /// because Postgres being away stops all writes and few processes ask.
 pub(crate) struct Backoff(Duration);
@@ -51,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) connector: Connector,
     pub(crate) pool: PgPool,
+    /// For short statements that others wait for: long reads never take these connections.
+    pub(crate) urgent: PgPool,
     pub(crate) cache: Arc<Cache>,
     pub(crate) metrics: Metrics,
     pub(crate) cluster_uid: uuid::Uuid,
@@ -76,6 +81,7 @@ impl Core {
         let cache = Cache::new(config.history_events, config.history_bytes, metrics.clone());
         Self {
             config,
+            urgent: connector.pool(URGENT_CONNECTIONS, FRESHNESS_PATIENCE),
             connector,
             pool,
             cache,

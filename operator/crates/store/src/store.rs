@@ -97,10 +97,8 @@ impl Store {
         {
             tracing::warn!("the tasks of the store did not end in time");
         }
-        if tokio::time::timeout(CLOSE_PATIENCE, core.pool.close())
-            .await
-            .is_err()
-        {
+        let pools = async { tokio::join!(core.pool.close(), core.urgent.close()) };
+        if tokio::time::timeout(CLOSE_PATIENCE, pools).await.is_err() {
             tracing::warn!("the connections of the store did not close in time");
         }
     }
@@ -206,7 +204,7 @@ impl Store {
         if core.stop.is_cancelled() {
             return Err(Error::Unavailable("the store stopped".into()));
         }
-        match tokio::time::timeout(PING_PATIENCE, db::head(&core.pool)).await {
+        match tokio::time::timeout(PING_PATIENCE, db::head(&core.urgent)).await {
             Ok(head) => head.map(|_| ()),
             Err(_) => Err(Error::Unavailable(format!(
                 "no answer within {PING_PATIENCE:?}"
@@ -230,6 +228,10 @@ impl Store {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.inner.core.pool
+    }
+
+    pub(crate) fn urgent(&self) -> &PgPool {
+        &self.inner.core.urgent
     }
 
     /// Waits until the cache is as fresh as asked.

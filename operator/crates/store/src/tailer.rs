@@ -47,7 +47,7 @@ pub(crate) async fn tail(core: Arc<Core>) {
 async fn catch_up(core: &Core) -> Result<(), Error> {
     loop {
         let after = core.cache.revision();
-        let (head, changes) = db::tail(&core.pool, after, i64::from(PAGE)).await?;
+        let (head, changes) = db::tail(&core.urgent, after, i64::from(PAGE)).await?;
         core.note(&head);
         let full = changes.len() == usize::from(PAGE);
         let last = changes
@@ -162,7 +162,7 @@ pub(crate) type Asker = oneshot::Sender<Result<u64, Error>>;
 pub(crate) async fn barrier(core: Arc<Core>, mut askers: mpsc::Receiver<Asker>) {
     let mut waiting = Vec::new();
     while askers.recv_many(&mut waiting, usize::MAX >> 1).await > 0 {
-        let head = match tokio::time::timeout(FRESHNESS_PATIENCE, db::head(&core.pool)).await {
+        let head = match tokio::time::timeout(FRESHNESS_PATIENCE, db::head(&core.urgent)).await {
             Ok(head) => head,
             Err(_) => Err(Error::Unavailable(format!(
                 "no answer within {FRESHNESS_PATIENCE:?}"

@@ -212,3 +212,39 @@ async fn the_future() {
     let (page, _) = tokio::join!(waiting, create(&store, "a", 1));
     assert_eq!(names(&page.unwrap()), ["a"]);
 }
+
+/// Reads of the log that take long hold up neither reads of the newest state nor the lease.
+#[tokio::test]
+async fn long_reads_stand_in_nobodys_way() {
+    let (database, store) = fresh().await;
+    create(&store, "a", 1).await;
+    // A new process has nothing in memory and reads the past from the log, which is locked here.
+    let store = open(&database).await;
+    let mut other = database.connect().await;
+    for sql in ["begin", "lock table object_log in access exclusive mode"] {
+        sqlx::query(sql).execute(&mut other).await.unwrap();
+    }
+    let stuck: Vec<_> = (0..2 * config(&database).max_connections)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.list(things(Consistency::Exact(1))).await })
+        })
+        .collect();
+    eventually("all connections for reads wait for the lock", || async {
+        let sql = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&mut database.connect().await).await.unwrap();
+        waiting >= config(&database).max_connections.into()
+    })
+    .await;
+    assert_eq!(
+        names(&store.list(things(Consistency::Latest)).await.unwrap()),
+        ["a"]
+    );
+    store.ping().await.unwrap();
+    let ttl = Duration::from_secs(10);
+    store.acquire_lease("l", "me", ttl).await.unwrap();
+    sqlx::query("rollback").execute(&mut other).await.unwrap();
+    for reading in stuck {
+        assert!(reading.await.unwrap().unwrap().objects.is_empty());
+    }
+}

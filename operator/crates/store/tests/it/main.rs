@@ -6,6 +6,7 @@
 mod compaction;
 mod faults;
 mod leases;
+mod linear;
 mod lists;
 mod postgres;
 mod projections;

@@ -1,4 +1,4 @@
-//! Stands between the store and Postgres and hangs up, once, at the worst moment.
+//! Stands between the store and Postgres and hangs up at the worst moment, or at any.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,28 @@ pub enum Cut {
     Question,
     /// Postgres' answer to it.
     Answer,
+    /// Any message, of which one in so many is not delivered, or not answered.
+    Any(u32),
+}
+
+impl Cut {
+    /// What is to happen to this message; a marked one is cut only once.
+    fn of(self, message: &[u8], has_cut: &AtomicBool) -> Option<Self> {
+        if let Self::Any(count) = self {
+            let hits = rand::random_range(0..count) == 0;
+            has_cut.fetch_or(hits, Ordering::SeqCst);
+            let which = if rand::random() {
+                Self::Question
+            } else {
+                Self::Answer
+            };
+            return hits.then_some(which);
+        }
+        let marked = message
+            .windows(MARK.len())
+            .any(|part| part == MARK.as_bytes());
+        (marked && !has_cut.swap(true, Ordering::SeqCst)).then_some(self)
+    }
 }
 
 /// Runs until dropped.
@@ -61,21 +83,20 @@ impl Drop for Proxy {
 /// Forwards both ways until one side ends, or the moment has come.
 async fn forward(mut client: UnixStream, mut server: UnixStream, what: Cut, cut: Arc<AtomicBool>) {
     let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    let mut asked = false;
+    let mut fate = None;
     loop {
         tokio::select! {
             n = client.read(&mut question) => {
                 let Ok(n @ 1..) = n else { return };
-                let marked = question[..n].windows(MARK.len()).any(|part| part == MARK.as_bytes());
-                asked = marked && !cut.swap(true, Ordering::SeqCst);
-                if asked && what == Cut::Question {
+                fate = what.of(&question[..n], &cut);
+                if fate == Some(Cut::Question) {
                     return;
                 }
                 server.write_all(&question[..n]).await.unwrap();
             }
             n = server.read(&mut answer) => {
                 let Ok(n @ 1..) = n else { return };
-                if asked {
+                if fate.is_some() {
                     return;
                 }
                 if client.write_all(&answer[..n]).await.is_err() {
