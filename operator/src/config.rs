@@ -64,7 +64,8 @@ pub struct RunArgs {
     #[arg(long, env = "OBIENTE_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
-    /// Name of this process in the leader election. Default: an id kept in the data directory.
+    /// Name of this process in the leader election; something random is added. Default: an id kept
+    /// in the data directory, by which a restarted process goes on at once as leader.
     #[arg(long, env = "OBIENTE_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 

@@ -181,10 +181,11 @@ fn cluster_config(args: &RunArgs, store: &Store) -> ClusterConfig {
 }
 
 /// Who we are in the election. The data directory has one operator at a time, so its own id lets
-/// a restarted operator go on at once instead of waiting for the end of its own lease.
+/// a restarted operator go on at once instead of waiting for the end of its own lease. A name that
+/// somebody gave may have been given twice: something of our own makes it ours.
 fn identity(args: &RunArgs) -> String {
     if let Some(identity) = &args.identity {
-        return identity.clone();
+        return format!("{identity}_{}", uuid::Uuid::new_v4());
     }
     let path = args.data_dir.join("identity");
     if let Ok(found) = std::fs::read_to_string(&path)
@@ -211,4 +212,25 @@ async fn client_from(file: &std::path::Path) -> anyhow::Result<Client> {
     config.auth_info.impersonate = Some(apiserver::CONTROLLERS.to_owned());
     config.auth_info.impersonate_groups = Some(vec![apiserver::MASTERS.to_owned()]);
     Ok(Client::try_from(config)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: RunArgs,
+    }
+
+    /// Two operators with the same `--identity` must not both lead.
+    #[test]
+    fn a_name_given_twice_is_two_identities() {
+        let args = Cli::parse_from(["operator", "--identity", "blue"]).args;
+        let (one, two) = (identity(&args), identity(&args));
+        assert!(one.starts_with("blue_") && one != two, "{one} {two}");
+    }
 }

@@ -50,6 +50,7 @@ impl Error {
                 {
                     Class::Bug
                 }
+                kube::Error::Api(status) if status.code == 503 => Class::Unavailable,
                 kube::Error::Api(_) => Class::Transient,
                 _ => Class::Unavailable,
             },
@@ -94,6 +95,27 @@ impl std::fmt::Display for Spoken<'_> {
         match self.0 {
             kube::Error::Api(status) => f.write_str(&status.message),
             other => other.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    /// Without its database the API server answers 503 to everybody.
+    #[test]
+    fn an_api_server_without_a_database_is_an_outage() {
+        for (code, class) in [
+            (503, Class::Unavailable),
+            (500, Class::Transient),
+            (422, Class::Bug),
+        ] {
+            let status = Status::failure("no", "Whatever").with_code(code).boxed();
+            let error = Error::api("writing")(kube::Error::Api(status));
+            assert_eq!(error.class(), class, "{code}");
         }
     }
 }

@@ -2,14 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use parking_lot::Mutex;
+
+/// An outage is told once in this time: by then its cause should have been found or be gone.
+const OUTAGE_TOLD: Duration = Duration::from_secs(60);
 
 /// Per object, by uid: failures in a row, the last write to the Swarm, the last written object.
 #[derive(Debug)]
 pub struct Memory<K> {
     entries: Mutex<HashMap<String, Entry<K>>>,
+    /// When an outage was last told.
+    outage: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -33,11 +39,22 @@ impl<K> Default for Memory<K> {
     fn default() -> Self {
         Self {
             entries: Mutex::default(),
+            outage: Mutex::default(),
         }
     }
 }
 
 impl<K: ResourceExt + Clone + Debug> Memory<K> {
+    /// Something that all objects need is away: should that be told, or was it just now?
+    pub fn outage_is_news(&self) -> bool {
+        let mut told = self.outage.lock();
+        let is_news = told.is_none_or(|at| at.elapsed() > OUTAGE_TOLD);
+        if is_news {
+            *told = Some(Instant::now());
+        }
+        is_news
+    }
+
     /// One more failure in a row; how many there are now.
     pub fn failed(&self, uid: &str) -> u32 {
         let mut entries = self.entries.lock();
@@ -97,4 +114,16 @@ fn revision<K: ResourceExt>(object: &K) -> u64 {
         .resource_version()
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_once() {
+        let memory = Memory::<api_types::Node>::default();
+        assert!(memory.outage_is_news());
+        assert!(!memory.outage_is_news());
+    }
 }

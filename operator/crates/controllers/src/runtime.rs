@@ -250,6 +250,10 @@ where
         Class::Conflict => {
             tracing::debug!(kind = scope.kind, %object, attempts, "plan dropped: {error}")
         }
+        // Every object says the same.
+        Class::Unavailable if !scope.memory.outage_is_news() => {
+            tracing::debug!(kind = scope.kind, %object, attempts, "reconcile failed: {error}")
+        }
         Class::Bug => {
             tracing::error!(kind = scope.kind, %object, attempts, "reconcile failed: {error}")
         }

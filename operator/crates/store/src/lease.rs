@@ -1,7 +1,7 @@
 //! Who leads: a row with a holder, an epoch and an end, by the database's clock.
 //!
 //! A lease alone is no fence: a holder that was paused may wake after its end. So the epoch rises
-//! with every change of holder, and what the holder writes to Postgres checks the epoch in the same
+//! whenever it is taken, and what the holder writes to Postgres checks the epoch in the same
 //! transaction ([`Epoch`]). The holder itself stops acting at two thirds of the lease, by its
 //! monotonic clock, counted from before it asked.
 
@@ -18,7 +18,7 @@ use crate::store::Store;
 pub struct Epoch {
     /// Name of the lease.
     pub lease: Arc<str>,
-    /// Rises with every change of holder.
+    /// Rises whenever the lease is taken.
     pub number: u64,
 }
 
@@ -74,8 +74,9 @@ fn act_until(asked: Instant, ttl: Duration) -> Instant {
 }
 
 impl Store {
-    /// Takes the lease if it is free, over, or already ours (`holder` must be unique to this
-    /// process: a restarted one is another holder).
+    /// Takes the lease if it is free, over, or already the holder's: a process that was restarted
+    /// need not wait for its own end. Each time a new epoch begins, so that of two processes that
+    /// go by one name, the first learns at its next renewal that it leads no more.
     ///
     /// # Errors
     /// `Unavailable` or `Database`; whether the lease was taken is then unknown, and asking again
@@ -92,7 +93,7 @@ impl Store {
              values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
              on conflict (name) do update
              set holder = excluded.holder, expires_at = excluded.expires_at,
-                 epoch = l.epoch + (l.holder <> excluded.holder)::int
+                 epoch = l.epoch + 1
              where l.holder = excluded.holder or l.expires_at <= clock_timestamp()
              returning epoch",
         )
