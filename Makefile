@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lab-up lab-down lab-status fmt lint generate
+.PHONY: help run test bench soak fuzz lab-up lab-down lab-status fmt lint generate
 
 # Which build `make run` starts: release, or dev for a quicker first start.
 PROFILE ?= release
@@ -37,6 +37,14 @@ bench: ## The published ratios, measured on this machine
 	@e2e/setup.sh test
 	cargo build --release --workspace --bins
 	$(TARGET)/release/bench $(ARGS)
+
+soak: ## UPDATES updates (a million) through the store, which must not grow
+	@e2e/setup.sh test
+	UPDATES=$${UPDATES:-1000000} cargo test --release -p store --test soak -- --nocapture
+
+fuzz: ## Every decoder that faces the network, FUZZ_SECONDS (30) each, guided by coverage
+	@e2e/setup.sh fuzz
+	@operator/crates/apiserver/fuzz/run
 
 lab-up: ## A Swarm of NODES nodes to play with (e2e/lab/swarm help)
 	@e2e/setup.sh test

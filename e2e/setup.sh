@@ -4,6 +4,7 @@
 #   e2e/setup.sh run     what `make run` needs: Docker Engine in Swarm mode, PostgreSQL, kubectl, the samples' image
 #   e2e/setup.sh test    what `make test`, `make bench` and the lab need: the same programs, three kubectl, two Helm,
 #                        Traefik, the Python and the JavaScript client
+#   e2e/setup.sh fuzz    what `make fuzz` needs: a C++ compiler
 #
 # With everything in place it changes nothing and needs no rights beyond reaching Docker. Otherwise it needs
 # root on Debian (or a system made of Debian's packages), and says what to install elsewhere.
@@ -36,6 +37,7 @@ have_ca() { [ -s /etc/ssl/certs/ca-certificates.crt ]; }
 needs() {
     printf '%s\n' 'have_cc|gcc libc6-dev' 'have curl|curl' 'have_ca|ca-certificates'
     case $1 in
+        fuzz) printf '%s\n' 'have c++|g++';;
         run)
             [ -n "${DOCKER_HOST:-}" ] || printf '%s\n' 'have dockerd|docker.io' 'have iptables|iptables'
             have docker || printf '%s\n' 'have docker|docker.io'
@@ -262,5 +264,7 @@ case ${1:-} in
         kubectl_tool 1.32 trixie kubectl
         wheel_tools
         client_libraries;;
-    *) die "usage: e2e/setup.sh run|test";;
+    fuzz)
+        install_missing fuzz;;
+    *) die "usage: e2e/setup.sh run|test|fuzz";;
 esac

@@ -59,6 +59,12 @@ fn finish(mut crd: Value) -> Value {
     crd
 }
 
+/// A bound in the place of a format.
+fn unsigned(node: &mut Map<String, Value>, most: u32) {
+    node.remove("format");
+    node.entry("maximum").or_insert(most.into());
+}
+
 /// Rewrites a schema and all schemas in it.
 fn tidy(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else {
@@ -67,12 +73,14 @@ fn tidy(schema: &mut Value) {
     for noise in ["nullable", "title"] {
         node.remove(noise);
     }
-    if node
-        .get("format")
-        .and_then(Value::as_str)
-        .is_some_and(|f| f.starts_with("uint"))
-    {
-        node.remove("format");
+    // Formats that Kubernetes does not know; what they say must hold all the same, because one object
+    // that a typed client cannot read hides all others of its kind.
+    match node.get("format").and_then(Value::as_str) {
+        Some("uint64" | "uint") => drop(node.insert("format".into(), "int64".into())),
+        Some("uint8") => unsigned(node, u8::MAX.into()),
+        Some("uint16") => unsigned(node, u16::MAX.into()),
+        Some("uint32") => unsigned(node, u32::MAX),
+        _ => {}
     }
     for bound in ["minimum", "maximum"] {
         whole(node, bound);

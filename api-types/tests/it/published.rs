@@ -120,6 +120,15 @@ fn every_specified_text_number_and_list_is_bounded() {
     });
 }
 
+/// A number that fits no field of a typed client would hide all objects of its kind from it.
+#[test]
+fn every_integer_has_a_size() {
+    each_schema(|path, schema, _| {
+        let sized = schema["format"].is_string() || schema["maximum"].is_number();
+        assert!(schema["type"] != "integer" || sized, "{path} has no size");
+    });
+}
+
 #[test]
 fn nothing_is_published_that_an_api_server_would_change() {
     each_schema(|path, schema, in_array| {

@@ -33,6 +33,8 @@ mod subresource;
 
 pub mod columns;
 pub mod discovery;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod managed_fields;
 pub mod openapi;
 pub mod patch;

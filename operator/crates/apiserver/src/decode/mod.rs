@@ -4,6 +4,8 @@
 //! an error that says what is wrong. Duplicate fields are reported, not refused: whether they are
 //! an error is the client's choice (`fieldValidation`).
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod json;
 mod protobuf;
 mod tables;
@@ -99,13 +101,13 @@ fn bounded(mut decoded: Decoded) -> Result<Decoded, ApiError> {
 /// Writes whole numbers as integers: `3.0` and `3e0` are a 3 to every validation, and one that was
 /// stored as it was written could not be read by any client with typed fields.
 fn whole_numbers(value: &mut Value) {
-    /// Up to here every whole number has a double of its own.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
+    /// From here on a whole number does not fit into 64 bits.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     match value {
         Value::Number(number) if number.is_f64() => {
             let whole = number
                 .as_f64()
-                .filter(|found| found.fract() == 0.0 && found.abs() <= EXACT);
+                .filter(|found| found.fract() == 0.0 && (-LIMIT..LIMIT).contains(found));
             #[allow(clippy::cast_possible_truncation)] // it is whole and within bounds
             if let Some(found) = whole {
                 *value = Value::from(found as i64);
@@ -182,14 +184,14 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_integers_in_every_format() {
-        let expected = json!({"a": [3, 0, -2, 100, 1.5, 1e300]});
-        let text = "{\"a\": [3.0, -0.0, -2e0, 1e2, 1.5, 1e300]}";
+        let expected = json!({"a": [3, 0, -2, 100, 1_000_000_000_000_000_000_i64, 1.5, 1e300]});
+        let text = "{\"a\": [3.0, -0.0, -2e0, 1e2, 1e18, 1.5, 1e300]}";
         for media in ["application/json", "application/yaml"] {
             let read = body(Some(media), text.as_bytes()).unwrap().value;
             assert_eq!(read, expected, "{media}");
         }
         assert_eq!(
-            yaml_body(b"a: [3.0, -0.0, -2e0, 1e2, 1.5, 1e300]")
+            yaml_body(b"a: [3.0, -0.0, -2e0, 1e2, 1e18, 1.5, 1e300]")
                 .unwrap()
                 .value,
             expected

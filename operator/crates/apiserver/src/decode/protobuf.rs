@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::tables::{TYPE_META, layout};
 
-const MAGIC: &[u8] = b"k8s\0";
+pub(super) const MAGIC: &[u8] = b"k8s\0";
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub(super) enum ProtobufError {
 
 /// One field of a message.
 pub(super) struct Field {
-    number: u32,
-    name: &'static str,
-    shape: Shape,
+    pub(super) number: u32,
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
 }
 
 /// A row of a table.

@@ -20,7 +20,7 @@ use crate::validation::FieldError;
 
 /// What a continue token says. Revision 0: at whatever is newest.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Token {
+pub(crate) struct Token {
     #[serde(rename = "rv")]
     revision: u64,
     #[serde(rename = "ns")]
@@ -29,12 +29,12 @@ struct Token {
 }
 
 impl Token {
-    fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         // A struct of a number and two strings always serializes.
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    fn decode(text: &str) -> Result<Self, ApiError> {
+    pub(crate) fn decode(text: &str) -> Result<Self, ApiError> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         token.ok_or_else(|| {
@@ -127,7 +127,7 @@ fn expired(token: Option<Token>) -> ApiError {
 }
 
 /// The rules of `resourceVersion` and `resourceVersionMatch` for lists.
-fn consistency(
+pub(crate) fn consistency(
     query: &Query,
     token: Option<&Token>,
     limit: Option<usize>,

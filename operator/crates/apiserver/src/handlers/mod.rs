@@ -27,6 +27,8 @@ pub(crate) use delete::{DeleteOptions, Deleted, delete, delete_stored};
 pub(crate) use delete_collection::delete_collection;
 pub(crate) use get::get;
 pub(crate) use list::list;
+#[cfg(any(test, fuzzing))]
+pub(crate) use list::{Token, consistency};
 pub(crate) use options::{FieldValidation, Query};
 pub(crate) use patch::{Format as PatchFormat, patch, patched};
 pub(crate) use update::update;

@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use accept::negotiate;
 pub(crate) use accept::{Form, Format, View};
 pub(crate) use render::{Include, ListPosition, Renderer, served};
 

@@ -59,6 +59,9 @@ pub enum StrategicReason {
     /// A directive that takes a list got something else.
     #[error("{0} must be a list")]
     NotAList(String),
+    /// An order for what is no list but a directive itself.
+    #[error("{0} is a directive: it has no order")]
+    OrderOfDirective(String),
     /// A field of the patch that its own `$retainKeys` does not list.
     #[error("{0} is set by the patch but missing from its $retainKeys")]
     NotRetained(String),
@@ -230,6 +233,9 @@ fn merge_ordered(
     order: &Value,
 ) -> Result<()> {
     let order = directive_list(ORDER_PREFIX, key, order)?;
+    if is_directive(key) {
+        return Err(StrategicReason::OrderOfDirective(key.to_owned()).into());
+    }
     let list_patch = match patch.get(key) {
         Some(Value::Array(items)) => Some(items),
         None => None,

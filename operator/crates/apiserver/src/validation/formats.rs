@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use regex::Regex;
 
 /// Whether `text` has the format. Dashes in names do not matter (`date-time`, `datetime`).
-pub(super) fn matches(format: &str, text: &str) -> bool {
+pub(crate) fn matches(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "datetime" => text.parse::<jiff::Timestamp>().is_ok() && text.contains(['T', 't', ' ']),
         "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),

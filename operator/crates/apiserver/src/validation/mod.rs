@@ -12,7 +12,7 @@ pub mod cel;
 mod convert;
 mod cost;
 pub mod field;
-mod formats;
+pub(crate) mod formats;
 mod library;
 mod listtype;
 pub mod meta;

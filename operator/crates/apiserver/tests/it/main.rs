@@ -10,6 +10,7 @@ mod definitions;
 mod documents;
 mod garbage;
 mod hostile;
+mod interleavings;
 mod kinds;
 mod limit_ranges;
 mod limits;

@@ -89,11 +89,26 @@ pub async fn api_with(config: Config) -> Api {
     serve(store, config, Arc::new(database)).await
 }
 
+/// Over a store of other settings.
+pub async fn api_of(settings: impl FnOnce(store::Config) -> store::Config) -> Api {
+    let database = database().await;
+    let config = settings(store::Config::new(database.url()));
+    let store = Store::open(config).await.unwrap();
+    serve(store, Config::default(), Arc::new(database)).await
+}
+
 /// A second server, as another process would be, over the same database.
 pub async fn api_beside(other: &Api) -> Api {
-    let store = Store::open(store::Config::new(other.database.url()))
-        .await
-        .unwrap();
+    api_beside_with(other, |config| config).await
+}
+
+/// The same, over a store of other settings.
+pub async fn api_beside_with(
+    other: &Api,
+    settings: impl FnOnce(store::Config) -> store::Config,
+) -> Api {
+    let config = settings(store::Config::new(other.database.url()));
+    let store = Store::open(config).await.unwrap();
     serve(store, Config::default(), other.database.clone()).await
 }
 

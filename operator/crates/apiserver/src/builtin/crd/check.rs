@@ -15,7 +15,7 @@ const SELECTABLE: usize = 8;
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 
 /// Everything about the definition as it is.
-pub(super) fn spec(object: &Value) -> Vec<FieldError> {
+pub(crate) fn spec(object: &Value) -> Vec<FieldError> {
     let mut problems = Vec::new();
     if let Err(error) = serde_json::from_value::<CustomResourceDefinition>(object.clone()) {
         problems.push(FieldError::invalid("spec", "…", error.to_string()));

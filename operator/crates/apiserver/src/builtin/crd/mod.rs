@@ -9,7 +9,7 @@
 //! `apiVersion` (conversion strategy `None`). The server's own kinds are definitions too, made at
 //! start; their `spec` cannot be changed and they cannot be deleted.
 
-mod check;
+pub(crate) mod check;
 mod follow;
 mod names;
 

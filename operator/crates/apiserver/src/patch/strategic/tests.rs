@@ -270,6 +270,10 @@ fn errors_name_the_place() {
             "must be a list",
         ),
         (
+            json!({"$retainKeys": ["a"], "$setElementOrder/$retainKeys": ["a"]}),
+            "at $retainKeys: $retainKeys is a directive",
+        ),
+        (
             json!({"$setElementOrder/flags": "a"}),
             "at flags: $setElementOrder/flags must be a list",
         ),
