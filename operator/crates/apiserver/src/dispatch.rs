@@ -181,6 +181,7 @@ async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &m
         }
         Err(error) => Some(error),
     };
+    handlers::credentials(&mut parts.headers)?;
     let user = server
         .inner
         .authenticator

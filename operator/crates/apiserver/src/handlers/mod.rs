@@ -33,7 +33,7 @@ pub(crate) use options::{FieldValidation, Query};
 pub(crate) use patch::{Format as PatchFormat, patch, patched};
 pub(crate) use update::update;
 pub(crate) use watch::{Streaming, watch};
-pub(crate) use websocket::upgrade;
+pub(crate) use websocket::{credentials, upgrade};
 pub(crate) use write::{Part, Proposal, conflict, is_held, rewrite};
 
 use crate::authn::UserInfo;

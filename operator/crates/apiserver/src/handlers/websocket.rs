@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, Stream, StreamExt};
@@ -20,12 +22,50 @@ use crate::status_error::ApiError;
 
 /// A client has nothing to say but pongs.
 const LARGEST: usize = 64 * 1024;
+/// Begins a subprotocol that is a token, base64url without padding.
+const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
 /// How long a client may take to read an event.
 const SLOW: Duration = Duration::from_secs(10);
 /// Time between two pings; a client that says nothing for twice as long is gone.
 const PING: Duration = Duration::from_secs(30);
 /// How long a client may take to agree to the end.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A browser cannot send an `Authorization` header with a socket: its token may come as one of the
+/// subprotocols instead, beside another one that can be agreed on. This puts it into the header.
+///
+/// # Errors
+/// `Unauthorized` for a token that cannot be read, several, or one that comes alone.
+pub(crate) fn credentials(headers: &mut HeaderMap) -> Result<(), ApiError> {
+    if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) || !is_asked_for(headers) {
+        return Ok(());
+    }
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let protocols: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    let (mut token, mut others) = (None, Vec::new());
+    for protocol in protocols
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+    {
+        match protocol.strip_prefix(BEARER) {
+            Some(text) if token.replace(text).is_some() => return Err(ApiError::Unauthorized),
+            Some(_) => {}
+            None => others.push(protocol),
+        }
+    }
+    let Some(token) = token else { return Ok(()) };
+    let token = URL_SAFE_NO_PAD
+        .decode(token)
+        .ok()
+        .filter(|_| !others.is_empty());
+    let bearer = [b"Bearer ", &*token.ok_or(ApiError::Unauthorized)?].concat();
+    let bearer = HeaderValue::from_bytes(&bearer).map_err(|_| ApiError::Unauthorized)?;
+    let others = HeaderValue::from_str(&others.join(",")).map_err(|_| ApiError::Unauthorized)?;
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others);
+    headers.entry(header::AUTHORIZATION).or_insert(bearer);
+    Ok(())
+}
 
 /// The socket that a request wants to become.
 ///

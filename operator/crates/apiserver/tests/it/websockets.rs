@@ -206,3 +206,37 @@ async fn who_does_not_read_is_cut_off() {
         .expect("the one who does not read makes room");
     drop(idle);
 }
+
+#[tokio::test]
+async fn browsers_send_their_token_as_a_subprotocol() {
+    let served = served(100).await;
+    let path = format!("{WIDGETS}?watch=true");
+    let (token, wrong) = (
+        "base64url.bearer.authorization.k8s.io.czNjcmV0",
+        "base64url.bearer.authorization.k8s.io.d3Jvbmc",
+    );
+    let both = format!("{token}, base64.binary.k8s.io");
+    let (_, headers) = open(&served, &path, &[("sec-websocket-protocol", &both)])
+        .await
+        .unwrap();
+    assert_eq!(
+        headers["sec-websocket-protocol"], "base64.binary.k8s.io",
+        "never the token"
+    );
+    for protocols in [
+        token.to_owned(),
+        format!("{wrong}, base64.binary.k8s.io"),
+        format!("{token}, {token}, base64.binary.k8s.io"),
+        format!("{token}=, base64.binary.k8s.io"),
+    ] {
+        let refused = open(&served, &path, &[("sec-websocket-protocol", &protocols)]).await;
+        assert!(
+            matches!(refused, Err(Error::Http(response)) if response.status() == 401),
+            "{protocols}"
+        );
+    }
+    let header = [ROBOT, ("sec-websocket-protocol", &format!("{wrong}, a"))];
+    open(&served, &path, &header)
+        .await
+        .expect("the header wins");
+}
