@@ -34,7 +34,7 @@ test: ## Everything that CI checks: style, generated files, unit, contract and e
 	cargo test --workspace --test '*'
 
 bench: ## The published ratios, measured on this machine
-	@e2e/setup.sh test
+	@e2e/setup.sh bench
 	cargo build --release --workspace --bins
 	$(TARGET)/release/bench $(ARGS)
 

@@ -2,8 +2,9 @@
 # Installs what is missing and says so. Asks for nothing; does nothing twice.
 #
 #   e2e/setup.sh run     what `make run` needs: Docker Engine in Swarm mode, PostgreSQL, kubectl, the samples' image
-#   e2e/setup.sh test    what `make test`, `make bench` and the lab need: the same programs, three kubectl, two Helm,
+#   e2e/setup.sh test    what `make test` and the lab need: the same programs, three kubectl, two Helm,
 #                        Traefik, the Python and the JavaScript client
+#   e2e/setup.sh bench   what `make bench` needs: the same without those two clients, and etcd to measure beside
 #   e2e/setup.sh fuzz    what `make fuzz` needs: a C++ compiler
 #
 # With everything in place it changes nothing and needs no rights beyond reaching Docker. Otherwise it needs
@@ -44,12 +45,13 @@ needs() {
             [ -n "${DATABASE_URL:-}" ] || printf '%s\n' 'have_postgres|postgresql'
             have kubectl || printf '%s\n' 'have kubectl|kubectl-of-this-release'
             docker image inspect "$SAMPLE_IMAGE" >/dev/null 2>&1 || printf '%s\n' 'have_static_busybox|busybox-static';;
-        test)
+        test|bench)
             printf '%s\n' 'have dockerd|docker.io' 'have docker|docker.io' 'have iptables|iptables' 'have ip|iproute2' \
                 'have nsenter|util-linux' 'have ps|procps' 'have tini|tini' 'have_postgres|postgresql' \
                 'have_static_busybox|busybox-static' 'have jq|jq'
-            printf '%s\n' 'have python3|python3' 'have node|nodejs'
             wheels_are_there || printf '%s\n' 'have_pip|python3-pip'
+            [ "$1" = test ] || { printf '%s\n' 'have etcd|etcd-server'; return; }
+            printf '%s\n' 'have python3|python3' 'have node|nodejs'
             [ -d "$(javascript_client)" ] || printf '%s\n' 'have npm|npm';;
     esac
 }
@@ -256,15 +258,15 @@ case ${1:-} in
         start_engine
         init_swarm
         sample_image;;
-    test)
-        install_missing test
+    test|bench)
+        install_missing "$1"
         [ "$(id -u)" = 0 ] || die "the tests build a Swarm out of network namespaces, which needs root. Please run them as root."
         mkdir -p "$TOOLS"
         kubectl_tool 1.20 bookworm kubernetes-client
         kubectl_tool 1.32 trixie kubectl
         wheel_tools
-        client_libraries;;
+        [ "$1" = bench ] || client_libraries;;
     fuzz)
         install_missing fuzz;;
-    *) die "usage: e2e/setup.sh run|test|fuzz";;
+    *) die "usage: e2e/setup.sh run|test|bench|fuzz";;
 esac

@@ -1,5 +1,6 @@
 //! Real components, started for one process and taken down with it.
 
+mod etcd;
 mod kubectl;
 mod operator;
 mod postgres;
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
+pub use etcd::Etcd;
 pub use kubectl::{Kubectl, KubectlVersion, Output};
 pub use operator::{Metrics, Operator, OperatorConfig, operator_output};
 pub use postgres::{Durability, Postgres};

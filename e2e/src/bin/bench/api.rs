@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use e2e::lab::Operator;
+use e2e::lab::{Etcd, Operator};
 
 use crate::cpu::{self, Processes};
+use crate::idle::resident_megabytes;
 use crate::load::{self, KEY, Measured, Requests, STAMP, Server};
 use crate::report::{Report, Target};
 
@@ -36,23 +37,44 @@ impl Verb {
         ("api/update", Self::Update),
     ];
 
-    fn requests(self) -> Requests {
+    fn ours(self) -> Requests {
         let kept = format!("{COLLECTION}/kept-{KEY}");
+        let body = |prefix: &str| config_map(prefix, &text(1000));
         match self {
-            Self::Create => Requests::new(
-                "POST",
-                COLLECTION,
-                &config_map("made", &text(1000)),
-                u64::MAX,
-            ),
+            Self::Create => Requests::new("POST", COLLECTION, &body("made"), u64::MAX),
             Self::Get => Requests::new("GET", &kept, "", OBJECTS),
-            Self::Update => Requests::new("PUT", &kept, &config_map("kept", &text(1000)), OBJECTS),
+            Self::Update => Requests::new("PUT", &kept, &body("kept"), OBJECTS),
+        }
+    }
+
+    fn etcds(self) -> Requests {
+        let range = format!(r#"{{"key":"kept{KEY}"}}"#);
+        match self {
+            Self::Create => Requests::new("POST", "/v3/kv/put", &put("made"), u64::MAX),
+            Self::Get => Requests::new("POST", "/v3/kv/range", &range, OBJECTS),
+            Self::Update => Requests::new("POST", "/v3/kv/put", &put("kept"), OBJECTS),
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Create => "creates",
+            Self::Get => "gets",
+            Self::Update => "updates",
         }
     }
 }
 
+/// etcd's side of [`config_map`]: 1 KB under a key, both in base64, which the numbers happen to be, too.
+fn put(prefix: &str) -> String {
+    format!(
+        r#"{{"key":"{prefix}{KEY}","value":"{STAMP}{}"}}"#,
+        text(1324)
+    )
+}
+
 /// A ConfigMap that is different in every request.
-pub fn config_map(prefix: &str, text: &str) -> String {
+fn config_map(prefix: &str, text: &str) -> String {
     format!(
         r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{prefix}-{KEY}"}},"data":{{"stamp":"{STAMP}","text":"{text}"}}}}"#
     )
@@ -71,69 +93,82 @@ pub async fn measure(
     wants: impl Fn(&str) -> bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let server = Server::operator(operator).await?;
-    let processes = Processes::new([
-        ("client", std::process::id()),
+    let etcd = Etcd::start()?;
+    let (ours, theirs) = (Server::operator(operator).await?, Server::etcd(&etcd));
+    theirs.await_ok("/health").await.context("etcd")?;
+    let client = ("client", std::process::id());
+    let of_ours = [
+        client,
         ("operator", operator.pid()?),
         ("Postgres", postgres),
-    ]);
-    keep(&server)
-        .await
-        .context("the objects to get and update")?;
-    for (section, verb) in Verb::ALL {
-        if !wants(section) {
-            continue;
-        }
-        let requests = Arc::new(verb.requests());
-        for clients in CLIENTS {
-            let mut rounds = Vec::new();
-            for _ in 0..ROUNDS {
-                rounds.push(load::measure(&server, clients, &requests, WINDOW, &processes).await?);
-            }
-            judge(verb, clients, &Measured::of(&rounds), report);
-        }
-    }
-    Ok(())
-}
-
-/// Creates what is read and updated.
-async fn keep(server: &Server) -> anyhow::Result<()> {
-    let create = Requests::new(
+    ];
+    let of_ours = Processes::new(of_ours);
+    let of_theirs = Processes::new([client, ("etcd", etcd.pid())]);
+    let kept = Requests::new(
         "POST",
         COLLECTION,
         &config_map("kept", &text(1000)),
         OBJECTS,
     );
+    send_all(&ours, &kept)
+        .await
+        .context("what is read and updated")?;
+    send_all(&theirs, &Verb::Update.etcds()).await?;
+    for (section, verb) in Verb::ALL.into_iter().filter(|(section, _)| wants(section)) {
+        let (to_us, to_etcd) = (Arc::new(verb.ours()), Arc::new(verb.etcds()));
+        for clients in CLIENTS {
+            let (mut us, mut them) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                us.push(load::measure(&ours, clients, &to_us, WINDOW, &of_ours).await?);
+                them.push(load::measure(&theirs, clients, &to_etcd, WINDOW, &of_theirs).await?);
+            }
+            let (us, them) = (Measured::of(&us), Measured::of(&them));
+            judge(verb, clients, &us, &them, report);
+        }
+        // Where a section is measured alone, this is of it alone.
+        let detail = format!("after {section}");
+        let memory = resident_megabytes(operator.pid()?)?;
+        report.row("memory, MB resident", &detail, memory, Target::None);
+    }
+    Ok(())
+}
+
+/// Every object of these requests once.
+async fn send_all(server: &Server, requests: &Requests) -> anyhow::Result<()> {
     let (mut connection, mut request) = (server.connect().await?, Vec::new());
     for _ in 0..OBJECTS {
-        create.render(&mut request)?;
+        requests.render(&mut request)?;
         connection.exchange(&request).await?;
     }
     Ok(())
 }
 
-fn judge(verb: Verb, clients: usize, ours: &Measured, report: &mut Report) {
-    let what = match verb {
-        Verb::Create => "creates",
-        Verb::Get => "gets",
-        Verb::Update => "updates",
+fn judge(verb: Verb, clients: usize, ours: &Measured, etcd: &Measured, report: &mut Report) {
+    let name = |number: &str| format!("{}, {clients} at once: {number}", verb.plural());
+    let numbers = |of: &Measured| {
+        let Measured { rate, p50, p99, .. } = of;
+        format!("{rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms")
     };
-    let detail = format!("p50 {:.2} ms, p99 {:.2} ms", ours.p50, ours.p99);
-    let per_second = match (verb, clients) {
-        (Verb::Create, 64) => Target::AtLeast(5000.0),
-        (Verb::Get, 16) => Target::AtLeast(10_000.0),
-        _ => Target::None,
+    let detail = format!("{}; etcd {}", numbers(ours), numbers(etcd));
+    report.row(
+        &name("ours / etcd"),
+        &detail,
+        ours.rate / etcd.rate,
+        Target::None,
+    );
+    report.note(&format!("  of one, ours: {}", cpu::describe(&ours.cpu)));
+    report.note(&format!("  of one, etcd: {}", cpu::describe(&etcd.cpu)));
+    let targets: &[_] = match (verb, clients) {
+        (Verb::Create, 1) => &[("p50, ms", ours.p50, Target::Below(1.0))],
+        (Verb::Create, 16) => &[("p99, ms", ours.p99, Target::Below(12.0))],
+        (Verb::Create, 64) => &[("per second", ours.rate, Target::AtLeast(5000.0))],
+        (Verb::Get, 16) => &[
+            ("per second", ours.rate, Target::AtLeast(10_000.0)),
+            ("p99, ms", ours.p99, Target::Below(5.0)),
+        ],
+        _ => &[],
     };
-    let name = |number: &str| format!("{what}, {clients} at once: {number}");
-    report.row(&name("per second"), &detail, ours.rate, per_second);
-    let latency = match (verb, clients) {
-        (Verb::Create, 1) => Some(("p50, ms", ours.p50, 1.0)),
-        (Verb::Create, 16) => Some(("p99, ms", ours.p99, 12.0)),
-        (Verb::Get, 16) => Some(("p99, ms", ours.p99, 5.0)),
-        _ => None,
-    };
-    if let Some((number, value, limit)) = latency {
-        report.row(&name(number), "", value, Target::Below(limit));
+    for (number, value, target) in targets {
+        report.row(&name(number), "", *value, *target);
     }
-    report.note(&format!("  of one request: {}", cpu::describe(&ours.cpu)));
 }

@@ -45,12 +45,27 @@ pub fn after_work(operator: &Operator, report: &mut Report) -> anyhow::Result<()
     Ok(())
 }
 
-fn resident_megabytes(pid: u32) -> anyhow::Result<f64> {
+/// What the process has in memory now.
+pub fn resident_megabytes(pid: u32) -> anyhow::Result<f64> {
+    megabytes(pid, "VmRSS:")
+}
+
+/// The most it had since [`forget_peak`].
+pub fn peak_megabytes(pid: u32) -> anyhow::Result<f64> {
+    megabytes(pid, "VmHWM:")
+}
+
+/// Starts to look for the peak anew.
+pub fn forget_peak(pid: u32) -> anyhow::Result<()> {
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+fn megabytes(pid: u32, what: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("VmRSS")?;
+        .find_map(|line| line.strip_prefix(what))
+        .context("no such memory")?;
     let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes * 1024.0 / 1e6)
 }

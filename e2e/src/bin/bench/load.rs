@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf as _, BytesMut};
-use e2e::lab::Operator;
+use e2e::lab::{Etcd, Operator};
 use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::cpu::{self, Processes, Seconds};
-use crate::report::median;
+use crate::report::{median, quantile};
 
 /// What a request's text has where the number of the object belongs, and where the number of the
 /// request. Twelve characters, so that both can stand inside base64.
@@ -58,6 +58,28 @@ impl Server {
             address,
             tls: Some((tls, name)),
         })
+    }
+
+    /// An etcd, as anybody.
+    pub fn etcd(etcd: &Etcd) -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], etcd.port())),
+            tls: None,
+        }
+    }
+
+    /// Waits until a path answers; looks often, because the time it took is measured.
+    pub async fn await_ok(&self, path: &str) -> anyhow::Result<()> {
+        let request = request("GET", path, "", "");
+        let start = Instant::now();
+        loop {
+            let look = async { self.connect().await?.exchange(request.as_bytes()).await };
+            match look.await {
+                Ok(_) => return Ok(()),
+                Err(error) if start.elapsed() > ANSWER_LIMIT => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
     }
 
     /// A new connection.
@@ -119,6 +141,25 @@ impl Connection {
         }
     }
 
+    /// Sends a request whose answer does not end, and waits for its head.
+    pub async fn open(&mut self, request: &str) -> anyhow::Result<()> {
+        self.send(request.as_bytes()).await.map(drop)
+    }
+
+    /// Waits for the end of the next line of JSON.
+    pub async fn line(&mut self) -> anyhow::Result<()> {
+        loop {
+            if let Some(at) = self.buffer.windows(2).position(|two| two == b"}\n") {
+                self.buffer.advance(at + 2);
+                return Ok(());
+            }
+            // The brace may have come, and the end of its line not yet.
+            let read = self.buffer.len().saturating_sub(1);
+            self.buffer.advance(read);
+            self.fill().await?;
+        }
+    }
+
     async fn fill(&mut self) -> anyhow::Result<()> {
         self.buffer.reserve(READ);
         let read = self.stream.read_buf(&mut self.buffer).await?;
@@ -176,6 +217,15 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<(usize, u16, Length)>> {
     Ok(Some((end, response.code.context("no status")?, length)))
 }
 
+/// A request as it goes over the wire; `head` is more lines of its head.
+pub fn request(method: &str, path: &str, head: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n{head}\r\n{body}"
+    )
+}
+
 /// A request that is sent again and again with other numbers in it.
 pub struct Requests {
     text: Vec<u8>,
@@ -189,11 +239,7 @@ impl Requests {
     /// `path` and `body` may contain [`KEY`], which goes round from 0 to `objects` - 1, and
     /// [`STAMP`], which is never the same twice.
     pub fn new(method: &str, path: &str, body: &str, objects: u64) -> Self {
-        let length = body.len();
-        let text = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
+        let text = request(method, path, "", body);
         let places = |word| text.match_indices(word).map(|(at, _)| at).collect();
         Self {
             keys: places(KEY),
@@ -285,15 +331,10 @@ pub async fn measure(
     took.sort_unstable();
     let requests = took.len() as f64;
     cpu.values_mut().for_each(|seconds| *seconds /= requests);
-    let quantile = |q: f64| {
-        let at = (requests * q) as usize;
-        took.get(at)
-            .map_or(f64::NAN, |took| took.as_secs_f64() * 1e3)
-    };
     Ok(Measured {
         rate: requests / window.as_secs_f64(),
-        p50: quantile(0.5),
-        p99: quantile(0.99),
+        p50: quantile(&took, 0.5),
+        p99: quantile(&took, 0.99),
         cpu,
     })
 }

@@ -7,8 +7,10 @@ mod api;
 mod apply;
 mod cpu;
 mod idle;
+mod list;
 mod load;
 mod report;
+mod watch;
 mod writes;
 
 use anyhow::Context as _;
@@ -17,11 +19,13 @@ use e2e::lab::{Durability, Operator, OperatorConfig, Postgres, Swarm};
 use report::Report;
 
 /// What can be measured alone, for example with `make bench ARGS="store api/get"`; `api` is all of its parts.
-const SECTIONS: [&str; 6] = [
+const SECTIONS: [&str; 8] = [
     "store",
     "api/create",
     "api/get",
     "api/update",
+    "api/list",
+    "api/watch",
     "apply",
     "idle",
 ];
@@ -54,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
         .iter()
         .any(|section| means("api", section) && wants(section))
     {
-        api(&postgres, wants, &mut report).await?;
+        api(&postgres, wants, &mut report).await.context("API")?;
     }
     if wants("apply") || wants("idle") {
         deployments(&postgres, wants("apply"), &mut report).await?;
@@ -69,12 +73,27 @@ async fn api(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let swarm = Swarm::up(1)?;
-    let database = postgres.create_database("api")?;
-    let operator =
-        Operator::start(OperatorConfig::new(swarm.docker_host(1), Some(database))).await?;
-    api::measure(&operator, postgres.pid()?, wants, report)
-        .await
-        .context("API")
+    // Each with a database of its own, so that one's objects are not the other's memory.
+    let start = async |database: &str| {
+        let database = postgres.create_database(database)?;
+        Operator::start(OperatorConfig::new(swarm.docker_host(1), Some(database))).await
+    };
+    if api::Verb::ALL.iter().any(|(section, _)| wants(section)) {
+        let operator = start("api").await?;
+        api::measure(&operator, postgres.pid()?, &wants, report).await?;
+    }
+    if wants("api/list") {
+        list::measure(&mut start("list").await?, report)
+            .await
+            .context("list")?;
+    }
+    if wants("api/watch") {
+        let operator = start("watch").await?;
+        watch::measure(&operator, postgres.pid()?, report)
+            .await
+            .context("watch")?;
+    }
+    Ok(())
 }
 
 async fn deployments(postgres: &Postgres, apply: bool, report: &mut Report) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! The table that is printed at the end.
 
 use std::process::Command;
+use std::time::Duration;
 
 /// Lines of the table, and where they were measured.
 pub struct Report {
@@ -110,4 +111,12 @@ impl Report {
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// What that share of sorted times stays below, in milliseconds.
+pub fn quantile(sorted: &[Duration], share: f64) -> f64 {
+    let at = (sorted.len() as f64 * share) as usize;
+    sorted
+        .get(at)
+        .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }

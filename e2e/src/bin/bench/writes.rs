@@ -19,7 +19,7 @@ use crate::report::{Report, Target, median};
 const ROUND: Duration = Duration::from_secs(3);
 /// Measurements of each side, alternating; the median counts.
 const ROUNDS: usize = 3;
-const WRITERS: [usize; 3] = [1, 8, 64];
+const WRITERS: [usize; 3] = [1, 16, 64];
 
 const ONE_WRITE: &str = "
     with head as (update store_state set revision = revision + 1 returning revision),
