@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::quota;
+use crate::admission::{self, quota};
 use crate::audit::{AuditConfig, AuditLog};
 use crate::authn::{Authenticator, InProcess, UserInfo};
 use crate::authz::{self, Rbac};
@@ -173,7 +173,7 @@ impl ApiServer {
         loops.spawn(builtin::namespace::run(self.clone(), cancel.clone()));
         loops.spawn(builtin::event::run(self.clone(), cancel.clone()));
         loops.spawn(gc::run(self.clone(), cancel.clone()));
-        loops.spawn(quota::run(self.clone(), cancel.clone()));
+        loops.spawn(admission::run(self.clone(), cancel.clone()));
         loops.spawn(crd::run(self.clone(), cancel));
         loops
     }

@@ -12,7 +12,9 @@
 mod amount;
 pub(crate) mod limits;
 pub(crate) mod quota;
+mod sums;
 mod usage;
 
 pub(crate) use amount::Amount;
 pub(crate) use limits::Limits;
+pub(crate) use sums::run;

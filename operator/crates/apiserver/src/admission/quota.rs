@@ -8,21 +8,15 @@
 //! Within a process the writes that a quota counts wait for each other, namespace by namespace; they
 //! would only fail at each other's revisions.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
-use std::time::Duration;
 
-use api_types::units::QuantityError;
-use serde_json::{Value, json};
-use store::{
-    Consistency, Expect, Key, ListQuery, Object, Op, Replace, WatchEvent, WatchFrom, WatchQuery,
-    Write, WriteError,
-};
+use serde_json::Value;
+use store::{Expect, Key, Object, Op, Replace, Write, WriteError};
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use super::Amount;
+use super::sums::{ATTEMPTS, Amounts, QUOTAS, Quota, count, counted, quotas, read, unreadable};
 use super::usage::{Measure, NAMES, Workload};
 use crate::builtin::namespace;
 use crate::handlers::conflict;
@@ -32,13 +26,6 @@ use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
 use crate::validation::FieldError;
 
-/// Collection in the store.
-const QUOTAS: &str = "resourcequotas";
-/// How often a sum is taken anew before the client is told of the conflict. Every round means that
-/// another process got through.
-const ATTEMPTS: usize = 64;
-/// Pause after the store did not answer.
-const RETRY: Duration = Duration::from_secs(1);
 /// Namespaces share this many turns; sharing one costs waiting only.
 const TURNS: usize = 64;
 
@@ -52,18 +39,15 @@ impl Default for Turns {
 }
 
 impl Turns {
-    fn of(&self, namespace: &str) -> &Mutex<()> {
+    pub(super) fn of(&self, namespace: &str) -> &Mutex<()> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(namespace);
         &self.0[(hash % TURNS as u64) as usize]
     }
 }
 
-/// The amounts of a field of a quota, by name.
-type Amounts = BTreeMap<String, Amount>;
-
 /// What a write changes of what quotas count.
-struct Change<'w> {
-    key: &'w Key,
+struct Change {
+    key: Key,
     /// More objects, or fewer.
     objects: i128,
     before: Option<Workload>,
@@ -85,37 +69,31 @@ pub(crate) async fn commit(
     let Some(change) = Change::of(def, current, &write)? else {
         return Ok(store.commit(write).await);
     };
-    let space = namespace::find(server, &write.key.namespace).await?;
-    let expect = |space: &Arc<Object>| Expect::Revision(space.revision);
-    let guard = (
-        namespace::key(&write.key.namespace),
-        space.as_ref().map_or(Expect::Absent, expect),
-    );
+    let name = write.key.namespace.clone();
+    let space = namespace::key(&name);
+    if !write.guards.iter().any(|(key, _)| *key == space) {
+        let found = namespace::find(server, &name).await?;
+        let expect = found.map_or(Expect::Absent, |found| Expect::Revision(found.revision));
+        write.guards.push((space, expect));
+    }
     let is_quota = *def.storage == *QUOTAS && matches!(write.op, Op::Put(_));
     // After the namespace: whoever makes a quota touches the namespace with it.
-    if !is_quota && quotas(server, &write.key.namespace).await?.is_empty() {
-        if !write.guards.iter().any(|(key, _)| *key == guard.0) {
-            write.guards.push(guard);
-        }
+    if !is_quota && quotas(server, &name).await?.is_empty() {
         return Ok(store.commit(write).await);
     }
-    let _turn = server
-        .inner
-        .quota_turns
-        .of(&write.key.namespace)
-        .lock()
-        .await;
-    let mut quotas = quotas(server, &write.key.namespace).await?;
-    let space = space.filter(|_| is_quota && counts_other(current, &write));
+    let _turn = server.inner.quota_turns.of(&name).lock().await;
+    let mut quotas = quotas(server, &name).await?;
+    let touched = match is_quota && counts_other(current, &write) {
+        true => namespace::find(server, &name).await?,
+        false => None,
+    };
     for _ in 0..ATTEMPTS {
         let charged = change.charge(server, def, &quotas).await?;
         let mut also: Vec<Replace> = charged.iter().map(|(_, replace)| replace.clone()).collect();
-        if let Some(space) = &space {
+        if let Some(space) = &touched {
             also.push(replace(space, read(space)?));
         }
-        let mut attempt = write.clone();
-        attempt.guards.push(guard.clone());
-        match store.commit_with(attempt, also).await {
+        match store.commit_with(write.clone(), also).await {
             Err(WriteError::Replace { current }) => {
                 for ((index, _), found) in charged.into_iter().zip(current).rev() {
                     match found {
@@ -188,12 +166,12 @@ pub(crate) fn check_names(
     })
 }
 
-impl<'w> Change<'w> {
+impl Change {
     /// `None` where nothing changes that a quota could count.
     fn of(
         def: &ResourceDef,
         current: Option<&Object>,
-        write: &'w Write,
+        write: &Write,
     ) -> Result<Option<Self>, ApiError> {
         if write.key.namespace.is_empty() || def.strategy.view().is_some() {
             return Ok(None);
@@ -208,7 +186,7 @@ impl<'w> Change<'w> {
             Op::Delete(_) => (-1, None),
         };
         let change = Self {
-            key: &write.key,
+            key: write.key.clone(),
             objects,
             before: before.transpose().map_err(unreadable)?,
             after: after.transpose().map_err(unreadable)?,
@@ -277,7 +255,7 @@ impl<'w> Change<'w> {
         for (index, object) in quotas.iter().enumerate() {
             let quota = Quota::read(object)?;
             // Its own sum is taken anew after it is written.
-            if object.key == *self.key {
+            if object.key == self.key {
                 continue;
             }
             let more = self.by_name(&quota, &snapshot).map_err(forbidden)?;
@@ -328,204 +306,6 @@ impl<'w> Change<'w> {
     }
 }
 
-/// A stored quota.
-struct Quota {
-    name: String,
-    hard: Amounts,
-    /// `None` where the sum was not taken since `hard` changed.
-    used: Option<Amounts>,
-    object: Value,
-}
-
-impl Quota {
-    fn read(stored: &Object) -> Result<Self, ApiError> {
-        let object = read(stored)?;
-        let hard = amounts(&object["spec"]["hard"])?;
-        let used = amounts(&object["status"]["used"])?;
-        let known = amounts(&object["status"]["hard"])? == hard && used.keys().eq(hard.keys());
-        Ok(Self {
-            name: stored.key.name.to_string(),
-            hard,
-            used: known.then_some(used),
-            object,
-        })
-    }
-
-    /// Is there room for what is more, of what it is more?
-    fn allow(&self, used: &Amounts, more: &Amounts) -> Result<(), String> {
-        let of = |amounts: &Amounts, name: &str| amounts.get(name).copied().unwrap_or_default();
-        let exceeded = more.iter().filter(|(name, more)| {
-            **more > Amount::default() && of(used, name) + **more > of(&self.hard, name)
-        });
-        let exceeded: Vec<&String> = exceeded.map(|(name, _)| name).collect();
-        if exceeded.is_empty() {
-            return Ok(());
-        }
-        let list = |amounts: &Amounts| {
-            let items = exceeded
-                .iter()
-                .map(|name| format!("{name}={}", of(amounts, name)));
-            items.collect::<Vec<_>>().join(",")
-        };
-        Err(format!(
-            "exceeded quota: {}, requested: {}, used: {}, limited: {}",
-            self.name,
-            list(more),
-            list(used),
-            list(&self.hard)
-        ))
-    }
-
-    fn with_used(mut self, used: &Amounts) -> Value {
-        let used: BTreeMap<_, _> = used
-            .iter()
-            .map(|(name, used)| (name, used.to_string()))
-            .collect();
-        self.object["status"] = match used.is_empty() {
-            true => json!({}),
-            false => json!({"hard": self.object["spec"]["hard"], "used": used}),
-        };
-        self.object
-    }
-}
-
-/// The quotas of a namespace, as this process knows them.
-async fn quotas(server: &ApiServer, namespace: &Arc<str>) -> Result<Vec<Arc<Object>>, ApiError> {
-    collection(server, QUOTAS.into(), namespace, Consistency::Cached).await
-}
-
-async fn collection(
-    server: &ApiServer,
-    resource: Arc<str>,
-    namespace: &Arc<str>,
-    at: Consistency,
-) -> Result<Vec<Arc<Object>>, ApiError> {
-    let query = ListQuery {
-        resource,
-        namespace: Some(namespace.clone()),
-        filter: None,
-        at,
-        after: None,
-        limit: None,
-    };
-    Ok(server.inner.store.list(query).await?.objects)
-}
-
-/// Takes the sum: true at the revision of the quota and at every later one until the quota changes.
-async fn count(server: &ApiServer, quota: &Object, hard: &Amounts) -> Result<Amounts, ApiError> {
-    let store = &server.inner.store;
-    let known = Consistency::NotOlderThan(quota.revision);
-    store.get(&quota.key, known).await?;
-    let at = Consistency::Exact(store.revision());
-    let snapshot = server.inner.registry.snapshot();
-    let space = &quota.key.namespace;
-    let mut workloads = Vec::new();
-    for def in snapshot.stored().filter(|def| def.strategy.runs_tasks()) {
-        for object in collection(server, def.storage.clone(), space, at).await? {
-            workloads.push(Workload::parse(&object.json).map_err(unreadable)?);
-        }
-    }
-    let mut sums = Amounts::new();
-    for name in hard.keys() {
-        let mut sum = Amount::default();
-        match Measure::of(name, &snapshot) {
-            Some(Measure::Objects(resource)) => {
-                let objects = collection(server, resource, space, at).await?;
-                sum = Amount::count(objects.len() as i128);
-            }
-            Some(measure) => {
-                for workload in &workloads {
-                    sum = sum + workload.takes(&measure).map_err(unreadable)?;
-                }
-            }
-            // A kind that is not served any more has no objects.
-            None => {}
-        }
-        sums.insert(name.clone(), sum);
-    }
-    Ok(sums)
-}
-
-/// Stores the sum of a quota where it is not what it says; the quota as it is then.
-async fn settle(server: &ApiServer, quota: Arc<Object>) -> Result<Arc<Object>, ApiError> {
-    let mut quota = quota;
-    for _ in 0..ATTEMPTS {
-        let found = Quota::read(&quota)?;
-        let used = count(server, &quota, &found.hard).await?;
-        let before = found.object["status"].clone();
-        let object = found.with_used(&used);
-        if object["status"] == before {
-            break;
-        }
-        let write = Write {
-            key: quota.key.clone(),
-            expect: Expect::Revision(quota.revision),
-            op: Op::Put(object),
-            guards: Vec::new(),
-        };
-        match server.inner.store.commit(write).await {
-            Ok(stored) => return Ok(stored),
-            Err(WriteError::Conflict {
-                current: Some(newer),
-            }) => quota = newer,
-            Err(WriteError::Store(error)) => return Err(error.into()),
-            // Gone.
-            Err(_) => break,
-        }
-    }
-    Ok(quota)
-}
-
-/// The quota with its sum. It is stored either way, and the loop makes up for a sum that is not.
-async fn counted(server: &ApiServer, quota: Arc<Object>) -> Arc<Object> {
-    match settle(server, quota.clone()).await {
-        Ok(settled) => settled,
-        Err(error) => {
-            tracing::warn!(%error, key = %quota.key, "cannot count what a quota bounds, trying again");
-            quota
-        }
-    }
-}
-
-/// The loop: counts anew at the start, and whatever a process that died did not count.
-pub(crate) async fn run(server: ApiServer, cancel: CancellationToken) {
-    while !cancel.is_cancelled() {
-        if let Some(Err(error)) = cancel.run_until_cancelled(follow(&server)).await {
-            tracing::warn!(%error, "cannot follow quotas, trying again");
-        }
-        let _ = cancel.run_until_cancelled(tokio::time::sleep(RETRY)).await;
-    }
-}
-
-/// Ends when the watch ends.
-async fn follow(server: &ApiServer) -> Result<(), ApiError> {
-    let query = WatchQuery {
-        resource: QUOTAS.into(),
-        namespace: None,
-        filter: None,
-        from: WatchFrom::Now,
-        bookmarks: false,
-    };
-    let mut watcher = server.inner.store.watch(query).await?;
-    while let Some(event) = watcher.next().await {
-        let (quota, anew) = match event {
-            WatchEvent::Added(quota) => (quota, true),
-            WatchEvent::Modified(quota) => (quota, false),
-            _ => continue,
-        };
-        if anew || Quota::read(&quota)?.used.is_none() {
-            let _turn = server
-                .inner
-                .quota_turns
-                .of(&quota.key.namespace)
-                .lock()
-                .await;
-            settle(server, quota).await?;
-        }
-    }
-    Ok(())
-}
-
 /// Will the quota count anything else than before?
 fn counts_other(current: Option<&Object>, write: &Write) -> bool {
     let before = current.map(read);
@@ -549,23 +329,6 @@ fn added(mut used: Amounts, more: &Amounts) -> Amounts {
         *used = *used + *more;
     }
     used
-}
-
-fn amounts(list: &Value) -> Result<Amounts, ApiError> {
-    let items = list.as_object().into_iter().flatten();
-    let read = |(name, value): (&String, &Value)| Ok((name.clone(), Amount::read(value)?));
-    items
-        .map(read)
-        .collect::<Result<_, _>>()
-        .map_err(|error: QuantityError| unreadable(error))
-}
-
-fn read(object: &Object) -> Result<Value, ApiError> {
-    serde_json::from_slice(&object.json).map_err(unreadable)
-}
-
-fn unreadable(error: impl std::fmt::Display) -> ApiError {
-    ApiError::Internal(format!("a stored object cannot be read: {error}"))
 }
 
 fn too_busy(def: &ResourceDef, name: &str) -> ApiError {

@@ -17,6 +17,8 @@ use store::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::crd;
+use crate::gc::Propagation;
 use crate::handlers::{DeleteOptions, Deleted, delete_stored};
 use crate::meta;
 use crate::registry::{ResourceDef, Strategy, StrategyError, Subresources, Verb, WriteContext};
@@ -280,7 +282,15 @@ async fn recheck(server: &ApiServer, waiting: &mut BTreeSet<Arc<str>>) -> Result
 
 /// One step towards the end of a namespace; true when there is nothing left to do.
 async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
+    let known = server.inner.registry.snapshot().generation;
     let left = delete_contents(server, name).await?;
+    if left.is_empty() {
+        // Objects of a kind that only another process has heard of would be left behind.
+        crd::load(server).await?;
+        if server.inner.registry.snapshot().generation != known {
+            return Ok(false);
+        }
+    }
     let store = &server.inner.store;
     let Some(current) = store.get(&key(name), Consistency::Latest).await? else {
         return Ok(true);
@@ -322,6 +332,11 @@ async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
 /// Deletes what is in the namespace; returns what finalizers still hold, as `plural/name`.
 async fn delete_contents(server: &ApiServer, name: &str) -> Result<Vec<String>, ApiError> {
     let snapshot = server.inner.registry.snapshot();
+    // As in Kubernetes: whoever waits for its dependents does not any more.
+    let options = DeleteOptions {
+        policy: Some(Propagation::Background),
+        ..DeleteOptions::default()
+    };
     let mut left = Vec::new();
     for def in snapshot.stored().filter(|def| def.namespaced) {
         let query = ListQuery {
@@ -333,7 +348,7 @@ async fn delete_contents(server: &ApiServer, name: &str) -> Result<Vec<String>, 
             limit: None,
         };
         for object in server.inner.store.list(query).await?.objects {
-            match delete_stored(server, def, &object.key, &DeleteOptions::default()).await {
+            match delete_stored(server, def, &object.key, &options).await {
                 Ok(Deleted::Gone(_)) | Err(ApiError::NotFound(_)) => {}
                 Ok(_) | Err(ApiError::Conflict { .. }) => {
                     left.push(format!("{}/{}", def.qualified_plural(), object.key.name))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, WIDGETS, api, api_beside, version, widget};
+use crate::support::{Answer, Api, DEPLOYMENTS, WIDGETS, api, api_beside, version, widget};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -217,6 +217,69 @@ async fn a_circle_ends() {
     for name in ["a", "b"] {
         api.until(&one(name), 404).await;
     }
+}
+
+/// Nobody releases the finalizer of a Deployment here: the controllers are down.
+#[tokio::test]
+async fn a_deployment_holds_its_owner_until_its_service_is_gone() {
+    let api = api().await;
+    let owned_by = make(&api, "owner", &[]).await;
+    let deployment = |name: &str, owners: Value| {
+        json!({
+            "apiVersion": "obiente.cloud/v1alpha1", "kind": "Deployment",
+            "metadata": {"name": name, "ownerReferences": owners}, "spec": {"image": "busybox"},
+        })
+    };
+    let web = deployment("web", json!([owner(&owned_by, true)]));
+    let web = api.post(DEPLOYMENTS, &web).await.is(201);
+    make(&api, "below", &[owner(&web, true)]).await;
+    delete(&api, &one("owner"), "Foreground").await.is(200);
+    // What is below goes; both owners wait, the one for the other, the other for its controller.
+    api.until(&one("below"), 404).await;
+    settled(&api, "first").await;
+    let path = format!("{DEPLOYMENTS}/web");
+    let held = api.get(&path).await.is(200);
+    assert!(held["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(
+        held["metadata"]["finalizers"],
+        json!(["obiente.cloud/swarm-service"])
+    );
+    api.get(&one("owner")).await.is(200);
+    // A collection deleted again, and in another way, takes nothing away from the controller.
+    let again = delete(&api, DEPLOYMENTS, "Orphan").await.is(200);
+    assert_eq!(again["items"][0]["metadata"]["name"], "web");
+    settled(&api, "second").await;
+    let held = api.get(&path).await.is(200);
+    assert_eq!(
+        held["metadata"]["finalizers"],
+        json!(["obiente.cloud/swarm-service"])
+    );
+    api.merge(&path, &json!({"metadata": {"finalizers": null}}))
+        .await
+        .is(200);
+    api.until(&one("owner"), 404).await;
+    api.get(&path).await.is(404);
+}
+
+/// Who owns itself and is told to wait for what it owns, waits for ever, as in Kubernetes; the end
+/// of its namespace is stronger.
+#[tokio::test]
+async fn the_end_of_a_namespace_waits_for_no_circle() {
+    let api = api().await;
+    api.post("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}}))
+        .await
+        .is(201);
+    let maps = MAPS.replace("default", "shop");
+    let itself = api.post(&maps, &map("itself", &[])).await.is(201);
+    let own = json!({"metadata": {"ownerReferences": [owner(&itself, true)]}});
+    let path = format!("{maps}/itself");
+    api.merge(&path, &own).await.is(200);
+    delete(&api, &path, "Foreground").await.is(200);
+    settled(&api, "first").await;
+    api.get(&path).await.is(200);
+    api.delete("/api/v1/namespaces/shop").await.is(200);
+    api.until("/api/v1/namespaces/shop", 404).await;
+    api.get(&path).await.is(404);
 }
 
 #[tokio::test]
