@@ -71,7 +71,7 @@ struct Trail {
 async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     let started = Instant::now();
     let entry = Entry::new(&request);
-    let (id, path) = (entry.id(), entry.uri().path());
+    let (id, path) = (entry.id(), request.uri().path());
     let span = tracing::info_span!("request", %id, method = %request.method(), path);
     let log = server.inner.audit.clone();
     let mut trail = Trail {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, header};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
@@ -15,6 +16,10 @@ use crate::authz::{Attributes, Decision};
 /// Slower requests have their duration beside their times. Kubernetes' own number.
 const SLOW: SignedDuration = SignedDuration::from_millis(500);
 
+/// So much is told, and waits in memory, of what clients may make as long as they like.
+const LONGEST_URI: usize = 8 * 1024;
+const LONGEST_AGENT: usize = 1024;
+const LONGEST_PATH: usize = 2 * 1024;
 /// Code of a request whose client went away before the answer.
 const CLIENT_GONE: u16 = 499;
 
@@ -48,9 +53,9 @@ pub(crate) struct Outcome {
 pub(crate) struct Entry {
     id: String,
     method: Method,
-    uri: Uri,
+    uri: String,
     source: Option<IpAddr>,
-    agent: Option<HeaderValue>,
+    agent: Option<String>,
     received: Timestamp,
     /// What it asks for, once that is known.
     pub(crate) asked: Attributes,
@@ -69,15 +74,23 @@ pub(crate) struct Entry {
 impl Entry {
     /// A request that comes in now.
     pub(crate) fn new<B>(request: &http::Request<B>) -> Self {
+        let agent = request.headers().get(header::USER_AGENT);
         Self {
             id: id(request.headers()),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            uri: cut(
+                request
+                    .uri()
+                    .path_and_query()
+                    .map_or("", PathAndQuery::as_str),
+                LONGEST_URI,
+            ),
             source: request
                 .extensions()
                 .get()
                 .map(|PeerAddress(address)| *address),
-            agent: request.headers().get(header::USER_AGENT).cloned(),
+            agent: agent
+                .map(|agent| cut(&String::from_utf8_lossy(agent.as_bytes()), LONGEST_AGENT)),
             received: Timestamp::now(),
             code: CLIENT_GONE,
             outcome: Outcome {
@@ -93,8 +106,15 @@ impl Entry {
         &self.id
     }
 
-    pub(crate) fn uri(&self) -> &Uri {
-        &self.uri
+    /// What need not wait for the log: of a path that is longer than any object's, nothing is named.
+    pub(super) fn shrink(&mut self) {
+        if std::mem::take(&mut self.asked.path).len() > LONGEST_PATH {
+            let verb = std::mem::take(&mut self.asked.verb);
+            self.asked = Attributes {
+                verb,
+                ..Attributes::default()
+            };
+        }
     }
 
     /// Its line.
@@ -106,15 +126,12 @@ impl Entry {
             level: "Metadata",
             audit_id: &self.id,
             stage: self.stage,
-            request_uri: self.uri.path_and_query().map_or("", |uri| uri.as_str()),
+            request_uri: &self.uri,
             verb: self.verb(),
             user: User::of(&self.user),
             impersonated_user: self.impersonated.as_ref().map(User::of),
             source_ips: self.source.as_slice(),
-            user_agent: self
-                .agent
-                .as_ref()
-                .map(|agent| String::from_utf8_lossy(agent.as_bytes())),
+            user_agent: self.agent.as_deref(),
             object_ref: self.object(),
             response_status: ResponseStatus {
                 metadata: Empty {},
@@ -185,6 +202,11 @@ fn id(headers: &HeaderMap) -> String {
     }
 }
 
+/// A copy, which keeps nothing else of the request in memory, of at most so many bytes.
+fn cut(text: &str, longest: usize) -> String {
+    text[..text.floor_char_boundary(longest)].to_owned()
+}
+
 /// RFC 3339 with microseconds, as `metav1.MicroTime`.
 fn micros(time: Timestamp) -> String {
     format!("{time:.6}")
@@ -208,7 +230,7 @@ pub(super) struct Event<'a> {
     #[serde(rename = "sourceIPs", skip_serializing_if = "<[_]>::is_empty")]
     source_ips: &'a [IpAddr],
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<Cow<'a, str>>,
+    user_agent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     object_ref: Option<ObjectRef<'a>>,
     response_status: ResponseStatus,

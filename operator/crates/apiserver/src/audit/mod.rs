@@ -94,7 +94,8 @@ impl AuditLog {
     }
 
     /// Logs this, if there is room.
-    pub(crate) fn log(&self, entry: Entry) {
+    pub(crate) fn log(&self, mut entry: Entry) {
+        entry.shrink();
         if self
             .queue
             .try_send(Message::Event(Box::new(entry)))
@@ -291,6 +292,17 @@ mod tests {
             .unwrap();
         pipe.write_all(b"last\n").unwrap();
         assert_eq!(drain.join().unwrap() as u64, written + 1);
+    }
+
+    #[test]
+    fn long_requests_have_short_lines() {
+        let path = format!("/{}", "x".repeat(60_000));
+        let request = http::Request::get(&path).header("user-agent", "ä".repeat(30_000));
+        let mut entry = Entry::new(&request.body(()).unwrap());
+        entry.asked.name.clone_from(&path);
+        entry.asked.path = path;
+        entry.shrink();
+        assert!(serde_json::to_string(&entry.event()).unwrap().len() < 10_000);
     }
 
     #[tokio::test]
