@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
-use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{self, Store};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -57,8 +57,9 @@ where
     let (reader, writer) = reflector::store();
     let (complete, listed) = tokio::sync::watch::channel(false);
     let mut filter = Filter::default();
-    let stream = watch(Api::<K>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
+    let api = Api::<DeserializeGuard<K>>::all(client.clone());
+    let watched = watch(api, watcher::Config::default()).default_backoff();
+    let stream = readable(watched, reader.clone())
         .reflect(writer)
         .flat_map(move |event| {
             if matches!(event, Ok(Event::InitDone)) {
@@ -77,6 +78,42 @@ where
         },
         stream,
     )
+}
+
+/// Objects as they are read. One that is not of its type (stored under another schema) is an error
+/// of its own and stops nobody else: it stays what it was when it was last read.
+fn readable<K>(
+    events: impl Stream<Item = Watched<Event<DeserializeGuard<K>>>> + Send + 'static,
+    store: Store<K>,
+) -> impl Stream<Item = Watched<Event<K>>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    let read = move |guard: DeserializeGuard<K>| {
+        guard.0.map_or_else(
+            |unreadable| {
+                let metadata = unreadable.metadata;
+                let object = ObjectRef::new(metadata.name.as_deref().unwrap_or_default());
+                let object = match &metadata.namespace {
+                    Some(namespace) => object.within(namespace),
+                    None => object,
+                };
+                tracing::error!(%object, "cannot be read and is left as it was: {}", unreadable.error);
+                store.get(&object).map(|last| (*last).clone())
+            },
+            Some,
+        )
+    };
+    events.filter_map(move |event| {
+        std::future::ready(match event {
+            Ok(Event::Apply(guard)) => read(guard).map(Event::Apply).map(Ok),
+            Ok(Event::Delete(guard)) => read(guard).map(Event::Delete).map(Ok),
+            Ok(Event::InitApply(guard)) => read(guard).map(Event::InitApply).map(Ok),
+            Ok(Event::Init) => Some(Ok(Event::Init)),
+            Ok(Event::InitDone) => Some(Ok(Event::InitDone)),
+            Err(error) => Some(Err(error)),
+        })
+    })
 }
 
 /// Metadata of all objects of a kind, as they change or go.
@@ -170,6 +207,7 @@ fn digest<K: Resource>(object: &K) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use api_types::Deployment;
     use kube::api::ObjectMeta;
@@ -231,5 +269,49 @@ mod tests {
         assert!(see(Event::Apply(object(1))).is_empty());
         assert!(see(Event::Init).is_empty());
         assert_eq!(see(Event::InitDone), ["u"]);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_cannot_be_read_stops_no_other() {
+        let guard = |name: &str, image: serde_json::Value| -> DeserializeGuard<Deployment> {
+            let object = serde_json::json!({
+                "apiVersion": "obiente.cloud/v1alpha1", "kind": "Deployment",
+                "metadata": {"name": name, "namespace": "shop"}, "spec": {"image": image},
+            });
+            serde_json::from_value(object).unwrap()
+        };
+        let (reader, mut writer) = reflector::store();
+        let mut after = async |events: Vec<Event<DeserializeGuard<Deployment>>>| {
+            let events = futures::stream::iter(events.into_iter().map(Ok));
+            let read = readable(events, reader.clone()).collect::<Vec<_>>().await;
+            for event in read {
+                writer.apply_watcher_event(&event.unwrap());
+            }
+            let mut seen: Vec<String> = reader
+                .state()
+                .iter()
+                .map(|object| format!("{} {}", object.name_any(), object.spec.image))
+                .collect();
+            seen.sort();
+            seen
+        };
+        let (bad, odd) = (|name| guard(name, 7.into()), guard("odd", 7.into()));
+        let list = vec![
+            Event::Init,
+            Event::InitApply(guard("web", "a".into())),
+            Event::InitApply(odd),
+            Event::InitDone,
+        ];
+        assert_eq!(after(list).await, ["web a"]);
+        let changed = vec![
+            Event::Apply(bad("web")),
+            Event::Apply(guard("other", "b".into())),
+        ];
+        assert_eq!(after(changed).await, ["other b", "web a"]);
+        let again = vec![Event::Init, Event::InitApply(bad("web")), Event::InitDone];
+        assert_eq!(after(again).await, ["web a"], "as it was");
+        let repaired = vec![Event::Apply(guard("web", "c".into()))];
+        assert_eq!(after(repaired).await, ["web c"]);
+        assert!(after(vec![Event::Delete(bad("web"))]).await.is_empty());
     }
 }
