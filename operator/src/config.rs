@@ -27,7 +27,8 @@ pub struct RunArgs {
     )]
     pub data_dir: PathBuf,
 
-    /// Address that the API server listens on, HTTPS.
+    /// Address that the API server listens on, HTTPS. With `--role controllers`: that of health and
+    /// metrics, plain HTTP and for this machine only.
     #[arg(
         long,
         env = "OBIENTE_LISTEN",
@@ -44,6 +45,26 @@ pub struct RunArgs {
         value_name = "NAME"
     )]
     pub tls_sans: Vec<String>,
+
+    /// Private key that signs the tokens of service accounts: PKCS#8 PEM, ECDSA on P-256. Operators
+    /// that share a database must share it. Default: `pki/sa.key` in the data directory, made when
+    /// missing.
+    #[arg(
+        long,
+        env = "OBIENTE_SERVICE_ACCOUNT_SIGNING_KEY_FILE",
+        value_name = "FILE"
+    )]
+    pub service_account_signing_key_file: Option<PathBuf>,
+
+    /// Issuer of the tokens of service accounts, and whom they are made for unless they name
+    /// somebody else. Others who are to verify them find the public key below this URL.
+    #[arg(
+        long,
+        env = "OBIENTE_SERVICE_ACCOUNT_ISSUER",
+        default_value = "https://kubernetes.default.svc",
+        value_name = "URL"
+    )]
+    pub service_account_issuer: String,
 
     #[command(flatten)]
     /// Which database.
@@ -218,6 +239,17 @@ pub enum ConfigError {
          tables live in the API server's database"
     )]
     ControllersWithoutDatabase,
+    /// Nobody is asked who they are there.
+    #[error(
+        "--listen {0}: --role controllers serves health and metrics in plain HTTP to whoever asks; \
+         right is a loopback address, for example 127.0.0.1:6444"
+    )]
+    ControllersListen(SocketAddr),
+    /// Issuers are URLs.
+    #[error(
+        "--service-account-issuer {0:?}: not an issuer; right is for example https://swarm.example.com:6443"
+    )]
+    Issuer(String),
     /// Not an address of an Engine.
     #[error(
         "--docker-host {0}: not a supported address; right are unix:///var/run/docker.sock and \
@@ -247,10 +279,16 @@ impl RunArgs {
             (Role::Controllers, Some(_)) if self.database.database_url.is_none() => {
                 return Err(ConfigError::ControllersWithoutDatabase);
             }
+            (Role::Controllers, Some(_)) if !self.listen.ip().is_loopback() => {
+                return Err(ConfigError::ControllersListen(self.listen));
+            }
             (Role::All | Role::Apiserver, Some(file)) => {
                 return Err(ConfigError::KubeconfigNotUsed(file.clone()));
             }
             _ => {}
+        }
+        if !self.service_account_issuer.starts_with("https://") {
+            return Err(ConfigError::Issuer(self.service_account_issuer.clone()));
         }
         if !["unix://", "tcp://", "http://"]
             .iter()
@@ -326,7 +364,24 @@ mod tests {
                 &["--role", "controllers", "--kubeconfig", "k"],
                 "needs --database-url",
             ),
+            (
+                &[
+                    "--role",
+                    "controllers",
+                    "--kubeconfig",
+                    "k",
+                    "--database-url",
+                    "postgres://db/x",
+                    "--listen",
+                    "0.0.0.0:6444",
+                ],
+                "a loopback address",
+            ),
             (&["--kubeconfig", "k"], "leave it out"),
+            (
+                &["--service-account-issuer", "me"],
+                "https://swarm.example.com:6443",
+            ),
             (
                 &["--docker-host", "ssh://box"],
                 "unix:///var/run/docker.sock",

@@ -1,5 +1,6 @@
 //! Certificates: an own CA, a serving certificate and an admin client certificate, all in one
-//! directory, made when missing and renewed before they end.
+//! directory, made when missing and renewed before they end; and beside them the key for the tokens
+//! of service accounts.
 //!
 //! Leaf certificates live a year and are renewed when a third of that is left, at start or by
 //! the daily check, without a restart. The CA lives ten years.
@@ -69,6 +70,15 @@ impl Pki {
     /// The CA certificate, PEM.
     pub fn ca(&self) -> anyhow::Result<String> {
         read(&self.path("ca.crt"))
+    }
+
+    /// The key that signs the tokens of service accounts, PEM.
+    pub fn service_account_key(&self) -> anyhow::Result<String> {
+        let path = self.path("sa.key");
+        if !path.exists() {
+            write_private(&path, &KeyPair::generate()?.serialize_pem())?;
+        }
+        read(&path)
     }
 
     /// The serving certificate, renewed when it is due or its names changed.
@@ -209,7 +219,8 @@ pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("write {}", path.display()))
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+/// Reads a file.
+pub fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
 }
 
@@ -268,11 +279,11 @@ mod tests {
     fn keys_are_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        Pki::open(dir.path(), names(&["localhost"]))
-            .unwrap()
-            .server()
-            .unwrap();
-        for file in ["ca.key", "server.key"] {
+        let pki = Pki::open(dir.path(), names(&["localhost"])).unwrap();
+        pki.server().unwrap();
+        let tokens = pki.service_account_key().unwrap();
+        assert_eq!(pki.service_account_key().unwrap(), tokens);
+        for file in ["ca.key", "server.key", "sa.key"] {
             let mode = fs::metadata(dir.path().join(file))
                 .unwrap()
                 .permissions()

@@ -30,6 +30,12 @@ async fn probes_and_metrics() -> anyhow::Result<()> {
     ] {
         ensure!(metrics.sum(name, &[]) > 0.0, "{name} counts nothing");
     }
+    // They are for those who may read them; everything here asks as the administrator.
+    let kubectl = ns.kubectl;
+    let stranger = ["get", "--raw", "/metrics", "--as", "stranger"];
+    let refused = kubectl.try_run(&stranger, "").await?.stderr;
+    let says = "User \"stranger\" cannot get path \"/metrics\"";
+    ensure!(refused.contains(says), "{refused}");
     Ok(())
 }
 

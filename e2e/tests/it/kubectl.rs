@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use e2e::eventually;
 use e2e::lab::{Kubectl, KubectlVersion};
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::world::{Namespace, shared, web};
@@ -438,4 +439,66 @@ async fn who_am_i_and_what_may_i() -> anyhow::Result<()> {
     )
     .await?;
     says(&ns.kubectl, &["auth", "whoami"], &["Username"]).await
+}
+
+#[tokio::test]
+async fn a_service_account_is_who_its_token_says() -> anyhow::Result<()> {
+    let world = shared().await?;
+    let ns = world.namespace("tokens").await?;
+    let robot = format!("system:serviceaccount:{}:robot", ns.name);
+    ns.kubectl
+        .run(&["create", "serviceaccount", "robot"])
+        .await?;
+    // A subject without namespace is in that of the binding.
+    ns.kubectl
+        .apply(
+            r#"{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: robot},
+            roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view},
+            subjects: [{kind: ServiceAccount, name: robot}]}"#,
+        )
+        .await?;
+    let acting = ["auth", "can-i", "list", "configmaps", "--as", &robot];
+    eventually("the role is in force", async || {
+        says(&ns.kubectl, &acting, &["yes"]).await
+    })
+    .await?;
+    let token = ns
+        .kubectl
+        .run(&["create", "token", "robot", "--duration", "20m"])
+        .await?;
+
+    let admin = std::fs::read_to_string(world.operator.kubeconfig())?;
+    let mut config: Value = serde_json::from_str(&admin)?;
+    config["users"][0]["user"] = json!({"token": token.trim()});
+    let file = world
+        .operator
+        .kubeconfig()
+        .with_extension(format!("of-{}", ns.name));
+    std::fs::write(&file, config.to_string())?;
+    for version in KubectlVersion::ALL {
+        let kubectl = Kubectl::new(version, &file)?.in_namespace(&ns.name);
+        says(&kubectl, &["get", "configmaps"], &["kube-root-ca.crt"]).await?;
+        let refused = kubectl.try_run(&["get", "secrets"], "").await?;
+        ensure!(
+            !refused.success
+                && refused
+                    .stderr
+                    .contains(&format!("User \"{robot}\" cannot list")),
+            "{version:?}: {}",
+            refused.stderr
+        );
+    }
+    let kubectl = Kubectl::new(KubectlVersion::V1_32, &file)?.in_namespace(&ns.name);
+    let parts = [
+        robot.as_str(),
+        "system:serviceaccounts",
+        "authentication.kubernetes.io/credential-id",
+    ];
+    says(&kubectl, &["auth", "whoami"], &parts).await?;
+    ns.kubectl
+        .run(&["delete", "serviceaccount", "robot"])
+        .await?;
+    let gone = kubectl.try_run(&["get", "configmaps"], "").await?;
+    ensure!(gone.stderr.contains("Unauthorized"), "{}", gone.stderr);
+    Ok(())
 }

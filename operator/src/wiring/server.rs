@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use apiserver::{ApiServer, MASTERS, UserInfo};
+use apiserver::{ApiServer, MASTERS, ServiceAccounts, UserInfo};
 use axum::Router;
 use axum::routing::get;
 use kube::Client;
@@ -51,7 +51,7 @@ pub(super) async fn start(
     let cancel = CancellationToken::new();
     let health = health(store, swarm, leadership).router();
     if args.role == Role::Controllers {
-        // Nothing here is worth a certificate: health and counters, in plain HTTP.
+        // Nobody but this machine can ask: health and counters, in plain HTTP.
         let app = health.merge(metrics_route(registry));
         let stopped = cancel.clone().cancelled_owned();
         let serving = tokio::spawn(async move {
@@ -66,23 +66,21 @@ pub(super) async fn start(
             cancel,
         });
     }
-    let api = ApiServer::new(
-        store.clone(),
-        api_types::crds(),
-        apiserver::Config {
-            limits: args.limits.limits(),
-            audit: args.audit.audit(&args.data_dir),
-            ..apiserver::Config::default()
-        },
-    )
-    .await?;
-    api.register_metrics(&mut registry);
     let pki = Pki::open(&args.data_dir.join("pki"), names(args))?;
+    let config = apiserver::Config {
+        limits: args.limits.limits(),
+        audit: args.audit.audit(&args.data_dir),
+        service_accounts: service_accounts(args, &pki)?,
+        ..apiserver::Config::default()
+    };
+    let api = ApiServer::new(store.clone(), api_types::crds(), config).await?;
+    api.register_metrics(&mut registry);
     write_kubeconfig(args, &pki)?;
     let (tls, certificate) = pki.tls()?;
     let mut loops = api.spawn_loops(cancel.clone());
     loops.spawn(renew(pki, certificate, args.clone(), cancel.clone()));
-    let app = health.merge(metrics_route(registry)).merge(api.router());
+    let metrics = api.guarded(metrics_route(registry));
+    let app = health.merge(metrics).merge(api.router());
     let serving = {
         let (api, cancel) = (api.clone(), cancel.clone());
         tokio::spawn(async move { api.serve(app, listener, tls, cancel).await })
@@ -134,6 +132,18 @@ impl Server {
 pub(super) fn own_client(api: &ApiServer) -> Client {
     let user = UserInfo::new(apiserver::CONTROLLERS, &[MASTERS]);
     Client::new(api.in_process(user), "default")
+}
+
+fn service_accounts(args: &RunArgs, pki: &Pki) -> anyhow::Result<ServiceAccounts> {
+    let key = match &args.service_account_signing_key_file {
+        Some(file) => pki::read(file)?,
+        None => pki.service_account_key()?,
+    };
+    Ok(ServiceAccounts {
+        signing_key: Some(key),
+        issuer: args.service_account_issuer.clone(),
+        root_ca: Some(pki.ca()?),
+    })
 }
 
 fn kubeconfig_path(args: &RunArgs) -> std::path::PathBuf {

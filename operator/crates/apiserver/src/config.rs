@@ -14,10 +14,42 @@ pub struct Config {
     pub version: VersionInfo,
     /// Bearer tokens and whose they are.
     pub tokens: Vec<StaticToken>,
+    /// How service accounts prove who they are.
+    pub service_accounts: ServiceAccounts,
     /// Bounds of what one request may take.
     pub limits: Limits,
     /// Where the audit log goes; `None` keeps none.
     pub audit: Option<AuditConfig>,
+}
+
+/// How service accounts prove who they are, and know this server.
+#[derive(Clone)]
+pub struct ServiceAccounts {
+    /// Private key that signs their tokens, PKCS#8 PEM. Servers of one store share it. `None` is a
+    /// key of the server's own, whose tokens end with the process.
+    pub signing_key: Option<String>,
+    /// Who stands behind the tokens, and whom they are for unless they name somebody else.
+    pub issuer: String,
+    /// Certificate authority by which clients know this server, PEM; published in every namespace.
+    pub root_ca: Option<String>,
+}
+
+impl Default for ServiceAccounts {
+    fn default() -> Self {
+        Self {
+            signing_key: None,
+            issuer: "https://kubernetes.default.svc".to_owned(),
+            root_ca: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for ServiceAccounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceAccounts")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Answer of `/version`. Clients parse `major`, `minor` and `gitVersion`: additions to the latter

@@ -185,7 +185,8 @@ async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &m
     let user = server
         .inner
         .authenticator
-        .authenticate(&parts.headers, &parts.extensions)?;
+        .authenticate(&parts.headers, &parts.extensions)
+        .await?;
     entry.user.clone_from(&user);
     let user = effective(&server.inner.rbac, user, &parts.headers)?;
     entry.impersonated = (user != entry.user).then(|| user.clone());

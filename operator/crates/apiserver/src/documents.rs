@@ -1,12 +1,16 @@
-//! Everything that is served and is no resource: version, discovery, OpenAPI.
+//! Everything that is served and is no resource: version, discovery, OpenAPI, the public key of
+//! tokens.
 
 use http::{HeaderMap, Method};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::dispatch::document;
 use crate::handlers::Reply;
 use crate::server::ApiServer;
 use crate::status_error::ApiError;
+
+const OPENID: &str = "/.well-known/openid-configuration";
+const KEYS: &str = "/openid/v1/jwks";
 
 /// Answers a path that is no resource.
 pub(crate) async fn answer(
@@ -25,6 +29,11 @@ pub(crate) async fn answer(
     match path {
         "/version" => document(headers, &json!(server.inner.config.version)),
         "/" => document(headers, &json!({"paths": paths(server)})),
+        OPENID => document(headers, &openid(server)),
+        KEYS => document(
+            headers,
+            &json!({"keys": [server.inner.authenticator.tokens.jwk()]}),
+        ),
         _ => {
             let snapshot = server.inner.registry.snapshot();
             let found = server.inner.discovery.respond(&snapshot, path, headers);
@@ -34,8 +43,20 @@ pub(crate) async fn answer(
     }
 }
 
+/// Where others find out how to verify tokens of service accounts.
+fn openid(server: &ApiServer) -> Value {
+    let issuer = server.inner.authenticator.tokens.issuer();
+    json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{}{KEYS}", issuer.trim_end_matches('/')),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    })
+}
+
 fn paths(server: &ApiServer) -> Vec<String> {
-    let mut paths = vec!["/api".to_owned(), "/apis".to_owned()];
+    let mut paths = [OPENID, "/api", "/apis"].map(str::to_owned).to_vec();
     for (group, version) in server.inner.registry.snapshot().group_versions() {
         paths.push(if group.is_empty() {
             format!("/api/{version}")
@@ -43,6 +64,6 @@ fn paths(server: &ApiServer) -> Vec<String> {
             format!("/apis/{group}/{version}")
         });
     }
-    paths.extend(["/openapi/v2", "/openapi/v3", "/version"].map(str::to_owned));
+    paths.extend(["/openapi/v2", "/openapi/v3", KEYS, "/version"].map(str::to_owned));
     paths
 }

@@ -18,6 +18,7 @@ mod dispatch;
 mod documents;
 mod flow;
 mod gc;
+mod guard;
 mod handlers;
 mod meta;
 mod metrics;
@@ -42,7 +43,7 @@ pub mod schema;
 pub mod validation;
 
 pub use audit::AuditConfig;
-pub use authn::{CONTROLLERS, MASTERS, StaticToken, UserInfo};
-pub use config::{Config, Limits, VersionInfo};
+pub use authn::{CONTROLLERS, KeyError, MASTERS, StaticToken, UserInfo};
+pub use config::{Config, Limits, ServiceAccounts, VersionInfo};
 pub use server::{ApiServer, ServerError};
 pub use status_error::ApiError;

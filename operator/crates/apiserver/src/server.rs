@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{self, quota};
 use crate::audit::{AuditConfig, AuditLog};
-use crate::authn::{Authenticator, InProcess, UserInfo};
+use crate::authn::{Authenticator, InProcess, KeyError, UserInfo};
 use crate::authz::{self, Rbac};
 use crate::builtin;
 use crate::builtin::crd;
@@ -26,6 +26,7 @@ use crate::discovery::Discovery;
 use crate::dispatch;
 use crate::flow::Flow;
 use crate::gc;
+use crate::guard::guarded;
 use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
 use crate::registry::{CrdError, Registry};
@@ -53,6 +54,9 @@ pub enum ServerError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The key for the tokens of service accounts cannot be used.
+    #[error("the signing key of service accounts: {0}")]
+    SigningKey(#[from] KeyError),
     /// The default namespaces and roles could not be read or written.
     #[error("cannot create the default namespaces and roles: {0}")]
     Bootstrap(#[source] ApiError),
@@ -104,7 +108,7 @@ impl ApiServer {
         for crd in &crds {
             registry.add(builtin::custom(crd)?);
         }
-        let authenticator = Authenticator::new(&config.tokens);
+        let authenticator = Authenticator::new(store.clone(), &config)?;
         authz::policy::bootstrap(&store, &registry)
             .await
             .map_err(ServerError::Bootstrap)?;
@@ -159,18 +163,25 @@ impl ApiServer {
         self.router().layer(Extension(InProcess(user)))
     }
 
+    /// These routes, for those who may read them: with the identities of [`Self::router`], and the
+    /// `nonResourceURLs` of roles.
+    pub fn guarded(&self, routes: Router) -> Router {
+        guarded(self.clone(), routes)
+    }
+
     /// What is served; rows can be added and removed while requests run.
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
     }
 
     /// Starts the loops that belong to the API itself: the life cycle of namespaces, the end of
-    /// Events, garbage collection, the sums of quotas, roles that gather others, the kinds that users define. They stop
-    /// when `cancel` is cancelled.
+    /// Events, garbage collection, the sums of quotas, roles that gather others, service accounts and
+    /// their Secrets, the kinds that users define. They stop when `cancel` is cancelled.
     pub fn spawn_loops(&self, cancel: CancellationToken) -> JoinSet<()> {
         let mut loops = JoinSet::new();
         loops.spawn(authz::aggregate(self.clone(), cancel.clone()));
         loops.spawn(builtin::namespace::run(self.clone(), cancel.clone()));
+        loops.spawn(builtin::account::run(self.clone(), cancel.clone()));
         loops.spawn(builtin::event::run(self.clone(), cancel.clone()));
         loops.spawn(gc::run(self.clone(), cancel.clone()));
         loops.spawn(admission::run(self.clone(), cancel.clone()));

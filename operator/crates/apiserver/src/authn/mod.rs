@@ -1,20 +1,27 @@
 //! Who asks.
 //!
-//! In this order: the identity that the process itself put on the request (its own controllers,
-//! over the router in memory), a bearer token, a client certificate verified by TLS, nobody. A
-//! token that is not known is an error, never nobody: whoever sends one means to be someone.
+//! In this order, as in Kubernetes: the identity that the process itself put on the request (its
+//! own controllers, over the router in memory), a client certificate verified by TLS, a bearer
+//! token, nobody. A token that does not count is an error, never nobody: whoever sends one means to
+//! be someone.
 
 mod certificate;
 mod impersonate;
+mod jws;
+mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 
 use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
+use store::Store;
 
 pub use certificate::user_of_certificate;
 pub(crate) use impersonate::effective;
+pub use jws::KeyError;
+pub(crate) use tokens::{Holder, Reference, TokenError, Tokens};
 
+use crate::config::Config;
 use crate::status_error::ApiError;
 
 /// Group whose members may do everything.
@@ -25,9 +32,6 @@ pub const CONTROLLERS: &str = "system:obiente:controllers";
 pub const AUTHENTICATED: &str = "system:authenticated";
 /// Group of everybody else.
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
-
-/// Whom tokens are made for unless they name somebody else: this server.
-pub(crate) const AUDIENCE: &str = "https://kubernetes.default.svc";
 
 /// An identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,27 +103,33 @@ pub struct InProcess(pub UserInfo);
 pub struct PeerUser(pub UserInfo);
 
 /// Finds out who asks.
-#[derive(Default)]
-pub struct Authenticator {
+pub(crate) struct Authenticator {
     /// By digest: looking up the digest gives away nothing of the token by timing.
-    tokens: HashMap<[u8; 32], UserInfo>,
+    known: HashMap<[u8; 32], UserInfo>,
+    /// Those of service accounts.
+    pub(crate) tokens: Tokens,
 }
 
 impl Authenticator {
-    /// Knows these tokens.
-    pub fn new(tokens: &[StaticToken]) -> Self {
-        let tokens = tokens
-            .iter()
-            .map(|entry| (digest(&entry.token), entry.user.clone()))
-            .collect();
-        Self { tokens }
+    /// Knows the tokens of the settings, and those of the accounts in the store.
+    ///
+    /// # Errors
+    /// The key of the settings cannot be used.
+    pub(crate) fn new(store: Store, config: &Config) -> Result<Self, KeyError> {
+        let known = config.tokens.iter();
+        let known = known.map(|entry| (digest(&entry.token), entry.user.clone()));
+        Ok(Self {
+            known: known.collect(),
+            tokens: Tokens::new(store, &config.service_accounts)?,
+        })
     }
 
     /// The identity behind a request.
     ///
     /// # Errors
-    /// `Unauthorized` for an unknown token or a header that is no bearer token.
-    pub fn authenticate(
+    /// `Unauthorized` for a token that does not count or a header that is no bearer token; why is
+    /// told to the log alone.
+    pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         extensions: &http::Extensions,
@@ -127,23 +137,37 @@ impl Authenticator {
         if let Some(InProcess(user)) = extensions.get() {
             return Ok(user.clone());
         }
-        if let Some(value) = headers.get(header::AUTHORIZATION) {
-            let token = value
-                .to_str()
-                .ok()
-                .and_then(bearer)
-                .ok_or(ApiError::Unauthorized)?;
-            return self.token(token).ok_or(ApiError::Unauthorized);
-        }
         if let Some(PeerUser(user)) = extensions.get() {
             return Ok(user.clone());
         }
-        Ok(UserInfo::anonymous())
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return Ok(UserInfo::anonymous());
+        };
+        let token = value.to_str().ok().and_then(bearer);
+        match self.token(token.ok_or(ApiError::Unauthorized)?, &[]).await {
+            Ok((user, _)) => Ok(user),
+            Err(TokenError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::info!(%error, "a bearer token does not count");
+                Err(ApiError::Unauthorized)
+            }
+        }
     }
 
-    /// Whose bearer token this is.
-    pub fn token(&self, token: &str) -> Option<UserInfo> {
-        self.tokens.get(&digest(token)).cloned()
+    /// Whose bearer token this is, and which of these audiences it is made for; without any, it
+    /// must be made for this server.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub(crate) async fn token(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<(UserInfo, Vec<String>), TokenError> {
+        match self.known.get(&digest(token)) {
+            Some(user) => Ok((user.clone(), self.tokens.meant(None, audiences)?)),
+            None => self.tokens.authenticate(token, audiences).await,
+        }
     }
 }
 
@@ -157,63 +181,17 @@ fn digest(token: &str) -> [u8; 32] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn authenticator() -> Authenticator {
-        let user = UserInfo::new("alice", &["dev"]);
-        Authenticator::new(&[StaticToken {
-            token: "s3cret".into(),
-            user,
-        }])
-    }
-
-    fn with(value: &'static str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, http::HeaderValue::from_static(value));
-        headers
-    }
-
     #[test]
-    fn tokens() {
-        let none = http::Extensions::new();
+    fn bearer_headers() {
         for value in ["Bearer s3cret", "bearer s3cret", "Bearer  s3cret"] {
-            let user = authenticator().authenticate(&with(value), &none).unwrap();
-            assert_eq!(
-                (user.name.as_str(), user.groups.len()),
-                ("alice", 2),
-                "{value}"
-            );
+            assert_eq!(bearer(value), Some("s3cret"), "{value}");
         }
-        for value in ["Bearer s3cre", "Bearer ", "Basic s3cret", "s3cret", ""] {
-            assert!(
-                authenticator().authenticate(&with(value), &none).is_err(),
-                "{value}"
-            );
+        for value in ["Bearer ", "Basic s3cret", "s3cret", ""] {
+            assert_eq!(bearer(value), None, "{value}");
         }
-        assert!(
-            authenticator()
-                .authenticate(&HeaderMap::new(), &none)
-                .unwrap()
-                .is_anonymous()
-        );
-    }
-
-    #[test]
-    fn order() {
-        let mut extensions = http::Extensions::new();
-        extensions.insert(PeerUser(UserInfo::new("cert", &[])));
-        let name = |headers: &HeaderMap, extensions: &http::Extensions| {
-            authenticator()
-                .authenticate(headers, extensions)
-                .unwrap()
-                .name
-        };
-        assert_eq!(name(&HeaderMap::new(), &extensions), "cert");
-        assert_eq!(name(&with("Bearer s3cret"), &extensions), "alice");
-        extensions.insert(InProcess(UserInfo::new("loop", &[])));
-        assert_eq!(name(&with("Bearer wrong"), &extensions), "loop");
     }
 
     #[test]

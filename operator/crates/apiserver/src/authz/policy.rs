@@ -111,6 +111,19 @@ fn roles() -> Vec<(&'static str, Value)> {
             json!({"rules": [paths(&public)]}),
         ),
         (
+            "system:monitoring",
+            json!({"rules": [paths(&["/healthz", "/livez", "/metrics", "/metrics/*", "/readyz"])]}),
+        ),
+        (
+            "system:service-account-issuer-discovery",
+            json!({"rules": [paths(&[
+                "/.well-known/openid-configuration",
+                "/.well-known/openid-configuration/",
+                "/openid/v1/jwks",
+                "/openid/v1/jwks/",
+            ])]}),
+        ),
+        (
             "system:basic-user",
             json!({"rules": [
                 rule(&[access], &reviews, &["create"]),
@@ -202,6 +215,11 @@ fn bindings() -> Vec<(&'static str, Value)> {
         bind("cluster-admin", &["system:masters"]),
         bind("system:discovery", &[known]),
         bind("system:basic-user", &[known]),
+        bind("system:monitoring", &["system:monitoring"]),
+        bind(
+            "system:service-account-issuer-discovery",
+            &["system:serviceaccounts"],
+        ),
         bind("system:public-info-viewer", &[known, unknown]),
     ]
 }

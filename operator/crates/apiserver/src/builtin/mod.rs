@@ -1,5 +1,6 @@
 //! The kinds that are served without a definition, and what is particular about our own.
 
+pub(crate) mod account;
 mod config;
 pub(crate) mod crd;
 pub(crate) mod event;
@@ -105,7 +106,13 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
             Names::core("resourcequotas", "ResourceQuota", &["quota"]),
             quota::QuotaStrategy,
         )?),
-        stored::<ServiceAccount>(account, PlainStrategy { generation: false })?,
+        ResourceDef {
+            subresources: Subresources {
+                token: true,
+                ..Subresources::default()
+            },
+            ..stored::<ServiceAccount>(account, PlainStrategy { generation: false })?
+        },
         stored::<Lease>(lease, PlainStrategy { generation: false })?,
         review::<SelfSubjectAccessReview>(Names::review(
             AUTHORIZATION,

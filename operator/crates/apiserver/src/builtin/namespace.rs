@@ -122,7 +122,7 @@ pub(super) fn definition(def: ResourceDef) -> ResourceDef {
         subresources: Subresources {
             status: true,
             finalize: true,
-            scale: None,
+            ..Subresources::default()
         },
         selectable_fields: vec!["status.phase".to_owned()],
         verbs: Verb::ONE_BY_ONE,
@@ -184,7 +184,7 @@ fn is_deleting(json: &[u8]) -> Result<bool, ApiError> {
     Ok(meta::is_deleting(&parse(json)?))
 }
 
-fn parse(json: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn parse(json: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(json)
         .map_err(|error| ApiError::Internal(format!("a stored object is not JSON: {error}")))
 }

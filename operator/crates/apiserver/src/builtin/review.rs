@@ -7,7 +7,7 @@ use http::StatusCode;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::{Map, Value, json};
 
-use crate::authn::{AUDIENCE, UserInfo};
+use crate::authn::{TokenError, UserInfo};
 use crate::authz::{Attributes, Decision};
 use crate::handlers::{Call, Reply};
 use crate::meta;
@@ -16,17 +16,8 @@ use crate::validation::FieldError;
 
 /// Answers a review.
 pub(crate) async fn answer(call: &Call, mut review: Value) -> Reply {
-    meta::fields(&mut review)?;
     let (kind, version) = (call.def.kind.to_string(), call.def.api_version());
-    for (field, wanted) in [("kind", &kind), ("apiVersion", &version)] {
-        let found = review[field].as_str().unwrap_or_default();
-        if !found.is_empty() && found != wanted.as_str() {
-            let message = format!(
-                "the {field} in the data ({found}) does not match the expected {field} ({wanted})"
-            );
-            return Err(ApiError::BadRequest(message));
-        }
-    }
+    fill_type(&mut review, &kind, &version)?;
     let problems = crate::validation::validate_object(&call.def.schema, &review, None);
     if let Some(problem) = problems
         .into_iter()
@@ -39,15 +30,30 @@ pub(crate) async fn answer(call: &Call, mut review: Value) -> Reply {
         "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),
         "SelfSubjectRulesReview" => rules(call, spec)?,
         "SelfSubjectAccessReview" => access(call, &call.user, spec)?,
-        "TokenReview" => token(call, spec)?,
+        "TokenReview" => token(call, spec).await?,
         _ => access(call, &subject(call, spec)?, spec)?,
     };
-    if let Some(fields) = review.as_object_mut() {
-        fields.insert("kind".to_owned(), json!(kind));
-        fields.insert("apiVersion".to_owned(), json!(version));
-        fields.insert("status".to_owned(), status);
-    }
+    review["status"] = status;
     Ok(call.renderer.value(StatusCode::CREATED, review))
+}
+
+/// Says in a request what it is, where it does not say so itself.
+///
+/// # Errors
+/// It says something else, or is no object.
+pub(crate) fn fill_type(request: &mut Value, kind: &str, version: &str) -> Result<(), ApiError> {
+    meta::fields(request)?;
+    for (field, wanted) in [("kind", kind), ("apiVersion", version)] {
+        let found = request[field].as_str().unwrap_or_default();
+        if !found.is_empty() && found != wanted {
+            let message = format!(
+                "the {field} in the data ({found}) does not match the expected {field} ({wanted})"
+            );
+            return Err(ApiError::BadRequest(message));
+        }
+        request[field] = json!(wanted);
+    }
+    Ok(())
 }
 
 fn user_info(user: &UserInfo) -> Value {
@@ -183,24 +189,18 @@ fn shown(rule: &PolicyRule) -> Value {
 }
 
 /// Whose token is this?
-fn token(call: &Call, spec: &Value) -> Result<Value, ApiError> {
+async fn token(call: &Call, spec: &Value) -> Result<Value, ApiError> {
     let token = spec["token"].as_str().unwrap_or_default();
     if token.is_empty() {
         let problem = FieldError::required("spec.token", "");
         return Err(ApiError::invalid_field(&call.def, "", problem));
     }
-    let wanted = texts(&spec["audiences"]);
-    let known = call.server.inner.authenticator.token(token);
-    Ok(match known {
-        Some(_) if !wanted.is_empty() && !wanted.iter().any(|audience| audience == AUDIENCE) => {
-            let error = format!(
-                "token audiences [{AUDIENCE}] is invalid for the target audiences {wanted:?}"
-            );
-            json!({"authenticated": false, "error": error})
+    let authenticator = &call.server.inner.authenticator;
+    match authenticator.token(token, &texts(&spec["audiences"])).await {
+        Ok((user, audiences)) => {
+            Ok(json!({"authenticated": true, "user": user_info(&user), "audiences": audiences}))
         }
-        Some(user) => {
-            json!({"authenticated": true, "user": user_info(&user), "audiences": [AUDIENCE]})
-        }
-        None => json!({"authenticated": false, "error": "the token is not known"}),
-    })
+        Err(TokenError::Store(error)) => Err(error.into()),
+        Err(error) => Ok(json!({"authenticated": false, "error": error.to_string()})),
+    }
 }

@@ -9,6 +9,11 @@ use super::keyed;
 use crate::registry::{ResourceDef, Strategy, WriteContext};
 use crate::validation::FieldError;
 
+/// Type of the Secrets that hold a token of a service account.
+pub(super) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+/// Annotation that names the account.
+pub(super) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+
 /// See the module.
 pub(super) struct SecretStrategy;
 
@@ -112,6 +117,15 @@ fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
         }
     };
     let json_key = match object["type"].as_str().unwrap_or_default() {
+        // The rest is filled in by the server.
+        ACCOUNT_TOKEN => {
+            let account = object["metadata"]["annotations"][ACCOUNT_NAME].as_str();
+            if account.is_none_or(str::is_empty) {
+                let field = format!("metadata.annotations[{ACCOUNT_NAME}]");
+                problems.push(FieldError::required(field, ""));
+            }
+            return;
+        }
         "kubernetes.io/tls" => return require(&["tls.crt", "tls.key"]),
         "kubernetes.io/ssh-auth" => return require(&["ssh-privatekey"]),
         "kubernetes.io/basic-auth" if data("username").is_none() && data("password").is_none() => {
@@ -188,6 +202,12 @@ mod tests {
             fields(&json!({"type": "x"}), Some(&json!({"type": "y"}))),
             ["type"]
         );
+        let named = |name: &str| json!({"type": ACCOUNT_TOKEN, "metadata": {"annotations": {ACCOUNT_NAME: name}}});
+        assert_eq!(
+            fields(&named(""), None),
+            ["metadata.annotations[kubernetes.io/service-account.name]"]
+        );
+        assert!(fields(&named("robot"), None).is_empty());
         let locked = json!({"type": "Opaque", "immutable": true, "data": {"a": "eA=="}});
         assert_eq!(
             fields(&opaque(json!({})), Some(&locked)),

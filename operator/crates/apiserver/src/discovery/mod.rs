@@ -91,6 +91,15 @@ fn subresources(def: &ResourceDef) -> Vec<Subresource<'_>> {
     if def.subresources.status {
         all.push(own("status", READ_WRITE));
     }
+    if def.subresources.token {
+        all.push(Subresource {
+            name: "token",
+            group: "authentication.k8s.io",
+            version: "v1",
+            kind: "TokenRequest",
+            verbs: &["create"],
+        });
+    }
     all
 }
 
@@ -204,7 +213,7 @@ pub(crate) mod tests {
                 subresources: Subresources {
                     status: true,
                     scale: Some(scale),
-                    finalize: false,
+                    ..Subresources::default()
                 },
                 ..deployment
             },

@@ -1,6 +1,6 @@
 //! The operations on a resource, in a form from which both versions of OpenAPI are written.
 
-use super::schemas::{self, DELETE_OPTIONS, PATCH, SCALE, STATUS};
+use super::schemas::{self, DELETE_OPTIONS, PATCH, SCALE, STATUS, TOKEN};
 use crate::registry::{ResourceDef, Verb};
 
 /// A path and what can be done there.
@@ -215,6 +215,12 @@ pub(super) fn paths(def: &ResourceDef) -> Vec<PathItem> {
             });
         }
     }
+    if def.subresources.token {
+        items.push(PathItem {
+            path: format!("{collection}/{{name}}/token"),
+            operations: vec![token(def)],
+        });
+    }
     items.retain(|item| !item.operations.is_empty());
     items
 }
@@ -288,6 +294,18 @@ fn on_object(def: &ResourceDef, sub: &str) -> Vec<Operation> {
         operations.push(with_body(delete, DELETE_OPTIONS, BODY_TYPES));
     }
     operations
+}
+
+fn token(def: &ResourceDef) -> Operation {
+    let parameters = [&[NAME], WRITE].concat();
+    let made = operation(def, "post", "post", "Token", &parameters);
+    let gvk = ["authentication.k8s.io", "v1", "TokenRequest"].map(str::to_owned);
+    let asked = Operation {
+        answer: TOKEN.into(),
+        gvk: gvk.into(),
+        ..made
+    };
+    with_body(asked, TOKEN, BODY_TYPES)
 }
 
 fn operation(

@@ -1,5 +1,8 @@
 //! Named schemas: one for each kind and its list, and those that all kinds share.
 
+use std::sync::Arc;
+
+use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Status};
 use serde_json::{Map, Value, json};
@@ -13,6 +16,7 @@ pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.De
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+pub(super) const TOKEN: &str = "io.k8s.api.authentication.v1.TokenRequest";
 
 const API_VERSION_DESCRIPTION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
 const KIND_DESCRIPTION: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
@@ -49,8 +53,11 @@ pub(super) fn list_name(def: &ResourceDef) -> String {
     format!("{package}.{}", def.list_kind)
 }
 
-/// Adds the schemas that operations on any kind refer to.
-pub(super) fn add_shared(schemas: &mut Map<String, Value>, scale: bool) {
+/// Adds the schemas that operations on any of these kinds refer to.
+pub(super) fn add_shared<'a>(
+    schemas: &mut Map<String, Value>,
+    kinds: impl Iterator<Item = &'a Arc<ResourceDef>> + Clone,
+) {
     schemas.insert(OBJECT_META.into(), core::object_meta().source.clone());
     // A generated schema always converts: the tests look for each of these names.
     let mut add = |name: &str, definition| {
@@ -61,8 +68,11 @@ pub(super) fn add_shared(schemas: &mut Map<String, Value>, scale: bool) {
     add(LIST_META, core::definition::<ListMeta>());
     add(DELETE_OPTIONS, core::definition::<DeleteOptions>());
     add(STATUS, core::definition::<Status>());
-    if scale {
+    if kinds.clone().any(|def| def.subresources.scale.is_some()) {
         add(SCALE, core::definition::<Scale>());
+    }
+    if kinds.clone().any(|def| def.subresources.token) {
+        add(TOKEN, core::definition::<TokenRequest>());
     }
     let description =
         "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.";
@@ -74,6 +84,7 @@ pub(super) fn add_shared(schemas: &mut Map<String, Value>, scale: bool) {
         (STATUS, ("", "Status")),
         (DELETE_OPTIONS, ("", "DeleteOptions")),
         (SCALE, ("autoscaling", "Scale")),
+        (TOKEN, ("authentication.k8s.io", "TokenRequest")),
     ] {
         if let Some(schema) = schemas.get_mut(name) {
             schema["x-kubernetes-group-version-kind"] =

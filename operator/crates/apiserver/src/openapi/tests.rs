@@ -44,8 +44,8 @@ fn snapshot() -> Arc<Snapshot> {
     );
     namespaces.subresources = Subresources {
         status: true,
-        scale: None,
         finalize: true,
+        ..Subresources::default()
     };
     rows.push(namespaces);
     for crd in api_types::crds() {

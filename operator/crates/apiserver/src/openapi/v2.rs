@@ -14,11 +14,7 @@ use crate::registry::Snapshot;
 pub(super) fn document(snapshot: &Snapshot, api: &str) -> Value {
     let mut definitions = Map::new();
     let mut paths = Map::new();
-    let scale = snapshot
-        .resources
-        .iter()
-        .any(|def| def.subresources.scale.is_some());
-    schemas::add_shared(&mut definitions, scale);
+    schemas::add_shared(&mut definitions, snapshot.resources.iter());
     for def in &snapshot.resources {
         schemas::add_kind(&mut definitions, def, refer);
         for item in operations::paths(def) {

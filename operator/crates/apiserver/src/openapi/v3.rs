@@ -38,10 +38,7 @@ pub(super) fn parse_path(path: &str) -> Option<(&str, &str)> {
 pub(super) fn document(snapshot: &Snapshot, group: &str, version: &str, api: &str) -> Value {
     let mut components = Map::new();
     let mut paths = Map::new();
-    let scale = snapshot
-        .of_version(group, version)
-        .any(|def| def.subresources.scale.is_some());
-    schemas::add_shared(&mut components, scale);
+    schemas::add_shared(&mut components, snapshot.of_version(group, version));
     for def in snapshot.of_version(group, version) {
         schemas::add_kind(&mut components, def, refer);
         for item in operations::paths(def) {

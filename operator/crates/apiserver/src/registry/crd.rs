@@ -154,7 +154,7 @@ fn subresources(declared: Option<&CustomResourceSubresources>) -> Subresources {
             status_replicas: scale.status_replicas_path.clone(),
             label_selector: scale.label_selector_path.clone(),
         }),
-        finalize: false,
+        ..Subresources::default()
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Subresources {
     pub scale: Option<ScalePaths>,
     /// `/finalize` (namespaces).
     pub finalize: bool,
+    /// `/token` (service accounts).
+    pub token: bool,
 }
 
 /// How a table cell is made.
@@ -313,7 +315,7 @@ impl Snapshot {
         &'a self,
         group: &'a str,
         version: &'a str,
-    ) -> impl Iterator<Item = &'a Arc<ResourceDef>> {
+    ) -> impl Iterator<Item = &'a Arc<ResourceDef>> + Clone {
         self.resources
             .iter()
             .filter(move |def| &*def.group == group && &*def.version == version)

@@ -1,6 +1,7 @@
 //! Parts of objects with a path of their own.
 
 mod scale;
+mod token;
 
 use http::Method;
 
@@ -15,6 +16,7 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
         "finalize" if declared.finalize && method == Method::PUT => {
             handlers::update(call, Part::Finalize).await
         }
+        "token" if declared.token && method == Method::POST => token::create(call).await,
         "scale" => match &declared.scale {
             Some(paths) => scale::answer(call, method, paths).await,
             None => Err(ApiError::NoSuchPath),

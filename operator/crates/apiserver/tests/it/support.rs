@@ -112,6 +112,13 @@ pub async fn api_beside_with(
     serve(store, Config::default(), other.database.clone()).await
 }
 
+/// The same, with other settings of its own.
+pub async fn api_beside_as(other: &Api, config: Config) -> Api {
+    let store = store::Config::new(other.database.url());
+    let store = Store::open(store).await.unwrap();
+    serve(store, config, other.database.clone()).await
+}
+
 async fn serve(store: Store, config: Config, database: Arc<Database>) -> Api {
     let mut crds = api_types::crds();
     crds.push(widgets());
@@ -119,14 +126,20 @@ async fn serve(store: Store, config: Config, database: Arc<Database>) -> Api {
     let router = server.in_process(UserInfo::new("tester", &["system:masters"]));
     let cancel = CancellationToken::new();
     let loops = server.spawn_loops(cancel.clone());
-    Api {
+    let api = Api {
         server,
         router,
         store,
         cancel,
         _loops: loops,
         database,
+    };
+    // What the server makes at its start would be a change to tests that look for none.
+    for namespace in ["default", "kube-system"] {
+        let account = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
+        api.until(&account, 200).await;
     }
+    api
 }
 
 impl Drop for Api {
