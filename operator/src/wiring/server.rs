@@ -79,8 +79,8 @@ pub(super) async fn start(
     let (tls, certificate) = pki.tls()?;
     let mut loops = api.spawn_loops(cancel.clone());
     loops.spawn(renew(pki, certificate, args.clone(), cancel.clone()));
-    let metrics = api.guarded(metrics_route(registry));
-    let app = health.merge(metrics).merge(api.router());
+    api.serve_beside(metrics_route(registry));
+    let app = health.merge(api.router());
     let serving = {
         let (api, cancel) = (api.clone(), cancel.clone());
         tokio::spawn(async move { api.serve(app, listener, tls, cancel).await })

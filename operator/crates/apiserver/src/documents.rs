@@ -1,8 +1,10 @@
 //! Everything that is served and is no resource: version, discovery, OpenAPI, the public key of
 //! tokens.
 
-use http::{HeaderMap, Method};
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::dispatch::document;
 use crate::handlers::Reply;
@@ -38,8 +40,23 @@ pub(crate) async fn answer(
             let snapshot = server.inner.registry.snapshot();
             let found = server.inner.discovery.respond(&snapshot, path, headers);
             let found = found.or_else(|| server.inner.openapi.respond(&snapshot, path, headers));
-            found.ok_or(ApiError::NoSuchPath)
+            match found {
+                Some(found) => Ok(found),
+                None => beside(server, path).await,
+            }
         }
+    }
+}
+
+/// The answer of the routes that are served beside the API.
+async fn beside(server: &ApiServer, path: &str) -> Reply {
+    let routes = server.inner.beside.get().cloned().unwrap_or_default();
+    let request = Request::get(path).body(Body::empty());
+    let request = request.map_err(|_| ApiError::NoSuchPath)?;
+    let Ok(answer) = routes.oneshot(request).await;
+    match answer.status() {
+        StatusCode::NOT_FOUND => Err(ApiError::NoSuchPath),
+        _ => Ok(answer),
     }
 }
 

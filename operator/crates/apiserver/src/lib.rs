@@ -18,7 +18,6 @@ mod dispatch;
 mod documents;
 mod flow;
 mod gc;
-mod guard;
 mod handlers;
 mod meta;
 mod metrics;

@@ -4,7 +4,7 @@ mod accept;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::Extension;
@@ -26,7 +26,6 @@ use crate::discovery::Discovery;
 use crate::dispatch;
 use crate::flow::Flow;
 use crate::gc;
-use crate::guard::guarded;
 use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
 use crate::registry::{CrdError, Registry};
@@ -87,6 +86,8 @@ pub(crate) struct Inner {
     pub(crate) flow: Flow,
     pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi,
+    /// Paths of others.
+    pub(crate) beside: OnceLock<Router>,
     /// Ends running watches; cancelled first at shutdown.
     pub(crate) watches: CancellationToken,
 }
@@ -138,6 +139,7 @@ impl ApiServer {
             flow,
             discovery: Discovery::default(),
             openapi,
+            beside: OnceLock::new(),
             watches: CancellationToken::new(),
         };
         let server = Self {
@@ -163,10 +165,10 @@ impl ApiServer {
         self.router().layer(Extension(InProcess(user)))
     }
 
-    /// These routes, for those who may read them: with the identities of [`Self::router`], and the
-    /// `nonResourceURLs` of roles.
-    pub fn guarded(&self, routes: Router) -> Router {
-        guarded(self.clone(), routes)
+    /// Answers GET of further paths with these routes, for those who have the paths among the
+    /// `nonResourceURLs` of a role. Said once; later ones do not count.
+    pub fn serve_beside(&self, routes: Router) {
+        let _ = self.inner.beside.set(routes);
     }
 
     /// What is served; rows can be added and removed while requests run.
