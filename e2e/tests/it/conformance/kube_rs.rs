@@ -229,7 +229,7 @@ async fn pages_metadata_and_preconditions() -> anyhow::Result<()> {
         object.data = Some(BTreeMap::from([("k".to_owned(), "v".to_owned())]));
         api.create(&PostParams::default(), &object).await?;
     }
-    let (mut seen, mut params) = (Vec::new(), ListParams::default().limit(2));
+    let (mut seen, mut params) = (Vec::new(), ListParams::default().labels("n").limit(2));
     loop {
         let page = api.list(&params).await?;
         seen.extend(page.items.iter().map(kube::ResourceExt::name_any));
@@ -240,7 +240,7 @@ async fn pages_metadata_and_preconditions() -> anyhow::Result<()> {
     }
     ensure!(seen.len() == 5 && seen.is_sorted(), "{seen:?}");
     let partial = api
-        .list_metadata(&ListParams::default().labels("n notin (0,1)"))
+        .list_metadata(&ListParams::default().labels("n,n notin (0,1)"))
         .await?;
     ensure!(partial.items.len() == 3);
     let types = partial
@@ -251,8 +251,8 @@ async fn pages_metadata_and_preconditions() -> anyhow::Result<()> {
     ensure!(types.kind == "PartialObjectMetadata", "{types:?}");
 
     let metadata: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, &ns.name);
-    let mut watching =
-        Box::pin(watcher(metadata, watcher::Config::default().streaming_lists()).applied_objects());
+    let config = watcher::Config::default().labels("n").streaming_lists();
+    let mut watching = Box::pin(watcher(metadata, config).applied_objects());
     for _ in 0..5 {
         let found = watching.try_next().await?.context("the watch ended")?;
         ensure!(seen.contains(&found.name_any()), "{found:?}");
