@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::namespace::{self, parse};
 use super::secret::{ACCOUNT_NAME, ACCOUNT_TOKEN};
+use crate::admission::quota;
 use crate::authn::{Holder, Reference};
 use crate::handlers::{DeleteOptions, delete_stored};
 use crate::meta;
@@ -122,7 +123,7 @@ async fn look_after(server: &ApiServer, namespace: &str) -> Result<(), ApiError>
         Ok(guard) => {
             let account = json!({"kind": "ServiceAccount", "apiVersion": "v1"});
             ensure(server, "serviceaccounts", DEFAULT, &guard, account).await?;
-            publish(server, namespace, &guard).await?;
+            publish(server, &guard).await?;
         }
         Err(ApiError::NotFound(_) | ApiError::NamespaceTerminating { .. }) => return Ok(()),
         Err(error) => return Err(error),
@@ -166,12 +167,12 @@ async fn ensure(
     object["metadata"] = json!({"name": name});
     let def = definition(server, plural)?;
     meta::fill_new(&mut object, &def, &namespace, &meta::now())?;
-    put(server, key, Expect::Absent, object, vec![guard.clone()]).await?;
+    put(server, &def, None, object, vec![guard.clone()]).await?;
     Ok(None)
 }
 
 /// The authority by which clients know this server, where it is known.
-async fn publish(server: &ApiServer, namespace: &str, guard: &Guard) -> Result<(), ApiError> {
+async fn publish(server: &ApiServer, guard: &Guard) -> Result<(), ApiError> {
     let Some(ca) = &server.inner.config.service_accounts.root_ca else {
         return Ok(());
     };
@@ -185,15 +186,8 @@ async fn publish(server: &ApiServer, namespace: &str, guard: &Guard) -> Result<(
         return Ok(());
     }
     object["data"][CA] = json!(with(there, ca));
-    let key = Key::new("configmaps", namespace, ROOT_CA);
-    put(
-        server,
-        key,
-        Expect::Revision(found.revision),
-        object,
-        Vec::new(),
-    )
-    .await
+    let def = definition(server, "configmaps")?;
+    put(server, &def, Some(&found), object, Vec::new()).await
 }
 
 fn with(there: &str, ca: &str) -> String {
@@ -202,23 +196,35 @@ fn with(there: &str, ca: &str) -> String {
         .to_owned()
 }
 
-/// Writes what is still as it was seen; whoever was faster made an event that is looked at.
+/// Writes over `current`, while it is as it was seen; whoever was faster made an event that is looked
+/// at. What a quota does not allow waits for the next change in the namespace.
 async fn put(
     server: &ApiServer,
-    key: Key,
-    expect: Expect,
+    def: &ResourceDef,
+    current: Option<&Object>,
     object: Value,
     guards: Vec<Guard>,
 ) -> Result<(), ApiError> {
+    let key = Key::new(
+        def.storage.clone(),
+        meta::text(&object, "namespace"),
+        meta::name(&object),
+    );
+    let seen = |current: &Object| Expect::Revision(current.revision);
     let write = Write {
-        key,
-        expect,
+        expect: current.map_or(Expect::Absent, seen),
         op: Op::Put(object),
+        key,
         guards,
     };
-    match server.inner.store.commit(write).await {
-        Ok(_) | Err(WriteError::Conflict { .. } | WriteError::Guard(_)) => Ok(()),
-        Err(WriteError::Store(error)) => Err(error.into()),
+    match quota::commit(server, def, current, write).await {
+        Ok(Err(WriteError::Store(error))) => Err(error.into()),
+        Err(error @ ApiError::Forbidden { .. }) => {
+            tracing::debug!(%error, "a quota is in the way of what a namespace has");
+            Ok(())
+        }
+        Err(error) => Err(error),
+        Ok(_) => Ok(()),
     }
 }
 
@@ -240,12 +246,12 @@ async fn settle(server: &ApiServer, stored: &Object) -> Result<(), ApiError> {
     }
     let account = account.map(|found| parse(&found.json)).transpose()?;
     let account = account.filter(|account| uid.is_empty() || uid == meta::text(account, "uid"));
+    let def = definition(server, "secrets")?;
     let Some(account) = account else {
         let options = DeleteOptions {
             uid: Some(meta::text(&old, "uid").to_owned()),
             ..DeleteOptions::default()
         };
-        let def = definition(server, "secrets")?;
         return match delete_stored(server, &def, &stored.key, &options).await {
             Ok(_) | Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -266,8 +272,7 @@ async fn settle(server: &ApiServer, stored: &Object) -> Result<(), ApiError> {
     if new == old {
         return Ok(());
     }
-    let expect = Expect::Revision(stored.revision);
-    put(server, stored.key.clone(), expect, new, Vec::new()).await
+    put(server, &def, Some(stored), new, Vec::new()).await
 }
 
 /// A Secret with everything that is missing in it.
