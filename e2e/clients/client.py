@@ -227,8 +227,40 @@ def access():
     rbac = client.RbacAuthorizationV1Api()
     rbac.create_namespaced_role(NS, client.V1Role(metadata={"name": "reader"}, rules=[rule]))
     assert rbac.read_namespaced_role("reader", NS).rules[0].verbs == ["get"]
-    checked("access reviews, roles")
+    subject = client.RbacV1Subject(kind="ServiceAccount", name="robot", namespace=NS)
+    role = client.V1RoleRef(api_group="rbac.authorization.k8s.io", kind="Role", name="reader")
+    core.create_namespaced_service_account(NS, client.V1ServiceAccount(metadata={"name": "robot"}))
+    rbac.create_namespaced_role_binding(NS, client.V1RoleBinding(metadata={"name": "reader"}, subjects=[subject], role_ref=role))
+    request = client.AuthenticationV1TokenRequest(spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=600))
+    token = core.create_namespaced_service_account_token("robot", NS, request).status.token
+    review = client.V1TokenReview(spec=client.V1TokenReviewSpec(token=token))
+    status = client.AuthenticationV1Api().create_token_review(review).status
+    assert status.authenticated and status.user.username == f"system:serviceaccount:{NS}:robot", status
+    settings = client.Configuration.get_default_copy()
+    settings.cert_file = settings.key_file = None
+    settings.api_key = {"authorization": f"Bearer {token}", "BearerToken": f"Bearer {token}"}
+    robot = client.CoreV1Api(client.ApiClient(settings))
+    assert robot.read_namespaced_config_map("file", NS).data == {"a": "b"}
+    fails(403, "Forbidden", robot.list_namespaced_secret, NS)
+    checked("access reviews, roles, a service account with its token")
 
 
-for check in (discovery, typed, patches, dynamic_client, watches, election, access):
+def pods():
+    custom.create_namespaced_custom_object(GROUP, VERSION, NS, "deployments", deployment("pods", replicas=1, command=["sleep", "inf"], terminationGracePeriodSeconds=0))
+    selector = "obiente.cloud/deployment=pods"
+    watcher = watch.Watch()
+    for event in watcher.stream(core.list_namespaced_pod, NS, label_selector=selector, timeout_seconds=60):
+        pod = event["object"]
+        if any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or []):
+            watcher.stop()
+    owner, container = pod.metadata.owner_references[0], pod.status.container_statuses[0]
+    assert (owner.kind, owner.name, owner.controller) == ("Deployment", "pods", True), owner
+    assert container.ready and container.state.running.started_at and pod.spec.node_name, container
+    assert [p.metadata.name for p in core.list_namespaced_pod(NS, field_selector="status.phase=Running").items] == [pod.metadata.name]
+    custom.delete_namespaced_custom_object(GROUP, VERSION, NS, "deployments", "pods")
+    until("no pods", lambda: not core.list_namespaced_pod(NS).items)
+    checked("pods of a Deployment, by watch and by phase")
+
+
+for check in (discovery, typed, patches, dynamic_client, watches, election, access, pods):
     check()

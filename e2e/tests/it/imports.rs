@@ -81,7 +81,11 @@ fn dependencies() -> anyhow::Result<Vec<(String, String, bool)>> {
 #[test]
 fn crates_import_only_what_the_table_allows() -> anyhow::Result<()> {
     let allowed = allowed()?;
-    ensure!(allowed.len() == 10, "the table has {} crates", allowed.len());
+    ensure!(
+        allowed.len() == 10,
+        "the table has {} crates",
+        allowed.len()
+    );
     let mut wrong = Vec::new();
     for (crate_, library, _) in dependencies()? {
         let may = allowed

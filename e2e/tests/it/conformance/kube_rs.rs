@@ -146,11 +146,7 @@ async fn a_definition_of_its_own() -> anyhow::Result<()> {
         code == 422 && reason == "Invalid" && message.contains("spec.size"),
         "{message}"
     );
-    let uid = definitions.get(name).await?.uid().context("no uid")?;
-    definitions.delete(name, &DeleteParams::default()).await?;
-    await_condition(definitions, name, conditions::is_deleted(&uid)).await?;
-    let gone = api_error(gadgets.get("one").await)?;
-    ensure!(gone.0 == 404, "{gone:?}");
+    // It stays: while a group goes away, old clients of other scenarios fail to read what is served.
     Ok(())
 }
 

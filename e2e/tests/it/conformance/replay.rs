@@ -280,6 +280,11 @@ async fn replay(name: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn argocd_cluster_add() -> anyhow::Result<()> {
+    replay("argocd-cluster-add").await
+}
+
+#[tokio::test]
 async fn argocd_cache() -> anyhow::Result<()> {
     replay("argocd-cache").await
 }
