@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// Modules are looked for in NODE_PATH only by `require`.
-const k8s = createRequire(import.meta.url)('@kubernetes/client-node');
+// Only `require` looks into NODE_PATH, and it cannot load this module before Node.js 20.17.
+const k8s = await import(createRequire(import.meta.url).resolve('@kubernetes/client-node'));
 const namespace = process.argv[2];
 const config = new k8s.KubeConfig();
 config.loadFromDefault();
