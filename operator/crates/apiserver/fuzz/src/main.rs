@@ -52,7 +52,8 @@ mod libfuzzer {
                 .iter()
                 .map(|word| format!("\"{}\"\n", escaped(word)))
                 .collect();
-            write(Path::new(&file), &lines);
+            // An empty dictionary is refused.
+            write(Path::new(&file), &format!("# {}\n{lines}", target.name));
         }
         let _ = TARGET.set(target);
     }
