@@ -248,6 +248,43 @@ mod tests {
         }
     }
 
+    /// A rule without its literals, and what is in them.
+    fn taken_apart(rule: &str) -> (String, Vec<String>) {
+        let (mut shape, mut literals, mut rest) = (String::new(), Vec::new(), rule);
+        while let Some(start) = rest.find(['`', '"']) {
+            shape.push_str(&rest[..start]);
+            shape.push('_');
+            rest = &rest[start..];
+            if let Some(raw) = rest.strip_prefix('`') {
+                let (text, behind) = raw.split_once('`').unwrap();
+                literals.push(text.to_owned());
+                rest = behind;
+            } else {
+                let mut texts = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+                literals.push(texts.next().unwrap().unwrap());
+                rest = &rest[texts.byte_offset()..];
+            }
+        }
+        (shape + rest, literals)
+    }
+
+    proptest::proptest! {
+        /// Nothing that a user writes gets out of its literal and becomes a part of the rule.
+        #[test]
+        fn texts_stay_in_their_literals(texts in proptest::array::uniform3("[ -~`\"\\\\\r\n\u{e4}\u{2028}]{0,9}")) {
+            let [path, header, query] = texts;
+            let matched = serde_json::json!({
+                "path": {"type": "Exact", "value": path},
+                "headers": [{"name": "x", "value": header}],
+                "queryParams": [{"name": query, "value": header}],
+            });
+            let rule = key("a.b", matched).rule();
+            let (shape, literals) = taken_apart(&rule);
+            proptest::prop_assert_eq!(shape, "Host(_) && Path(_) && Header(_, _) && Query(_, _)");
+            proptest::prop_assert_eq!(literals, ["a.b", &path, "x", &header, &query, &header]);
+        }
+    }
+
     #[test]
     fn priority_follows_what_is_more_specific() {
         // case F6
