@@ -72,7 +72,7 @@ pub(crate) fn objects(data: &[u8]) {
 fn made(source: &mut Source<'_>, fields: &[Field]) -> Map<String, Value> {
     let mut object = Map::new();
     for field in fields {
-        if source.byte() % 2 == 1 {
+        if source.flip() {
             object.insert(field.name.to_owned(), made_field(source, field));
         }
     }
@@ -92,7 +92,7 @@ fn made_field(source: &mut Source<'_>, field: &Field) -> Value {
     match &field.shape {
         Shape::Text => some(source.text()).into(),
         Shape::TextKept => source.text().into(),
-        Shape::Bool => (source.byte() % 2 == 1).into(),
+        Shape::Bool => (source.flip()).into(),
         Shape::Count => Some(source.integer())
             .filter(|n| *n != 0)
             .unwrap_or(1)

@@ -142,8 +142,8 @@ fn direct(source: &mut Source<'_>, patch: &mut Value) {
             if source.rarely(8) {
                 let kept: Value = fields
                     .keys()
-                    .cloned()
                     .filter(|_| !source.rarely(8))
+                    .cloned()
                     .collect();
                 fields.insert("$retainKeys".into(), kept);
             }
@@ -191,13 +191,13 @@ pub(super) fn apply(data: &[u8]) {
         let mut object = kind.object(&mut source);
         kind.schema.prune(&mut object);
         let who = manager(who, kind);
-        live = if source.byte() % 2 == 0 {
+        live = if source.flip() {
             managed_fields::apply(
                 &kind.schema,
                 live.as_ref(),
                 &object,
                 &who,
-                source.byte() % 2 == 0,
+                source.flip(),
                 &none,
             )
             .ok()

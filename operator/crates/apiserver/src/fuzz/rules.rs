@@ -106,7 +106,7 @@ fn schema(source: &mut Source<'_>, depth: usize) -> Value {
         }
         2 => json!({"type": "string", "enum": [source.text(), source.text()]}),
         3 => json!({"x-kubernetes-int-or-string": true}),
-        4 => json!({"type": "boolean", "default": source.byte() % 2 == 0}),
+        4 => json!({"type": "boolean", "default": source.flip()}),
         5 => json!({"x-kubernetes-preserve-unknown-fields": true, "type": "object"}),
         6 => {
             json!({"type": "array", "items": schema(source, depth - 1), "x-kubernetes-list-type": source.pick(&["set", "atomic"])})

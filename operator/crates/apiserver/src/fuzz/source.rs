@@ -55,6 +55,10 @@ impl<'a> Source<'a> {
         *first
     }
 
+    pub(crate) fn flip(&mut self) -> bool {
+        self.byte() & 1 == 1
+    }
+
     /// 0 to `count` - 1, at most 256.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         usize::from(self.byte()) % count.max(1)
@@ -96,7 +100,7 @@ impl<'a> Source<'a> {
     fn value_within(&mut self, names: &[&str], depth: usize) -> Value {
         match self.below(if depth == 0 { 5 } else { 9 }) {
             0 => Value::Null,
-            1 => Value::Bool(self.byte() % 2 == 1),
+            1 => Value::Bool(self.flip()),
             2 => self.integer().into(),
             3 => self.text().into(),
             4 => Number::from_f64(self.integer() as f64 / 4.0).map_or(Value::Null, Value::Number),
@@ -136,7 +140,7 @@ impl<'a> Source<'a> {
                 .map(|_| self.shaped(&schema["items"]))
                 .collect(),
             "string" => self.text().into(),
-            "boolean" => Value::Bool(self.byte() % 2 == 1),
+            "boolean" => Value::Bool(self.flip()),
             "integer" | "number" if self.rarely(16) => (self.integer() as f64).into(),
             "integer" | "number" => self.integer().into(),
             _ if schema["x-kubernetes-int-or-string"] == true => match self.byte() % 2 {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use serde_json::{Value, json};
+use store::{WatchEvent, WatchFrom, WatchQuery};
 
 use crate::support::{Api, Events, api_beside_with, api_of, version};
 
-const PATH: &str = "/api/v1/namespaces/default/configmaps";
+const PATH: &str = "/api/v1/namespaces/default/secrets";
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -158,7 +159,7 @@ impl World {
         let (code, body) = match what {
             What::Put { name, green } => {
                 let name = format!("m-{name}");
-                let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"color": color(*green)}}});
+                let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": {"color": color(*green)}}});
                 let answer = if self.now().1.contains_key(&name) {
                     server.put(&format!("{PATH}/{name}"), &object).await
                 } else {
@@ -175,9 +176,8 @@ impl World {
                 let path = format!("{PATH}/m-{name}");
                 let answer = server.delete(&path).await;
                 if answer.code == 200 {
-                    // The answer does not tell at which revision; the next list does, or an event.
-                    let list = server.get(PATH).await.is(200);
-                    self.applied(format!("m-{name}"), version(&list), None);
+                    let revision = self.deleted(on).await;
+                    self.applied(format!("m-{name}"), revision, None);
                 }
                 return;
             }
@@ -188,6 +188,22 @@ impl World {
             self.applied(name, entry.0, Some(entry.1));
         } else {
             assert_eq!(code, 404, "{body}");
+        }
+    }
+
+    /// The revision of the delete that was just made, which the answer to it does not tell.
+    async fn deleted(&self, on: usize) -> u64 {
+        let query = WatchQuery {
+            resource: "secrets".into(),
+            namespace: None,
+            filter: None,
+            from: WatchFrom::After(self.now().0),
+            bookmarks: false,
+        };
+        let mut watcher = self.servers[on].store.watch(query).await.unwrap();
+        match watcher.next().await {
+            Some(WatchEvent::Deleted(object)) => object.revision,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -384,6 +400,7 @@ fn every_client_folds_to_the_state_of_the_server() {
             let first = api_of(small).await;
             let second = api_beside_with(&first, small).await;
             let list = second.get(PATH).await.is(200);
+            assert_eq!(list["items"], json!([]));
             let states = BTreeMap::from([(version(&list), State::new())]);
             let mut world = World {
                 servers: [first, second],
