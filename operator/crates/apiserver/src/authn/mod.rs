@@ -19,6 +19,8 @@ use store::Store;
 pub use certificate::user_of_certificate;
 pub(crate) use impersonate::effective;
 pub use jws::KeyError;
+#[cfg(any(test, fuzzing))]
+pub(crate) use jws::SigningKey;
 pub(crate) use tokens::{Holder, Reference, TokenError, Tokens};
 
 use crate::config::Config;

@@ -78,6 +78,7 @@ targets! {
     quantities: texts::quantities, texts::QUANTITIES;
     json_paths: texts::json_paths, texts::JSON_PATHS;
     certificates: texts::certificates, &[];
+    tokens: texts::tokens, &[];
     cel: rules::cel, rules::CEL;
     schemas: rules::schemas, &[];
     definitions: rules::definitions, &[];

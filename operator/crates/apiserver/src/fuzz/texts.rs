@@ -1,6 +1,7 @@
 //! Texts of URLs, headers and small fields.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use api_types::units::Quantity;
 use kube::core::{Expression, Selector, SelectorExt};
@@ -10,7 +11,7 @@ use store::Key;
 
 use super::refused;
 use super::source::Source;
-use crate::authn::user_of_certificate;
+use crate::authn::{SigningKey, user_of_certificate};
 use crate::columns::JsonPath;
 use crate::handlers::{Query, Token, consistency};
 use crate::negotiate;
@@ -286,4 +287,20 @@ pub(super) fn certificates(data: &[u8]) {
     if let Some(user) = user_of_certificate(&CertificateDer::from(data)) {
         assert!(!user.name.is_empty());
     }
+}
+
+/// What was signed says the same, and nothing else is believed.
+pub(super) fn tokens(data: &[u8]) {
+    static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
+    let mut source = Source(data);
+    let claims = json!({"sub": source.text(), "exp": source.integer(), "aud": [source.text()]});
+    let token = KEY.sign(&claims).unwrap();
+    assert_eq!(KEY.verify(&token), Some(claims));
+    let at = usize::from(source.byte()) * token.len() / 256;
+    let end = (at + source.below(8)).min(token.len());
+    let mut forged = token.clone();
+    forged.replace_range(at..end, &source.text());
+    assert!(forged == token || KEY.verify(&forged).is_none(), "{forged}");
+    let text = String::from_utf8_lossy(data);
+    assert_eq!(KEY.verify(&text), None);
 }
