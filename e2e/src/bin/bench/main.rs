@@ -103,14 +103,11 @@ async fn deployments(postgres: &Postgres, apply: bool, report: &mut Report) -> a
         Operator::start(OperatorConfig::new(swarm.docker_host(1), Some(database))).await?;
     let bench = apply::Bench::new(&swarm, &operator, postgres.pid()?).await?;
     if apply {
-        bench
-            .against_bare_creates(0, report)
-            .await
-            .context("apply with 0 replicas")?;
-        bench
-            .against_bare_creates(1, report)
-            .await
-            .context("apply with 1 replica")?;
+        for (replicas, clients) in [(0, 1), (0, 8), (1, 1), (1, 8)] {
+            let measured = bench.against_bare_creates(replicas, clients, report).await;
+            measured
+                .with_context(|| format!("apply with {replicas} replicas by {clients} clients"))?;
+        }
         bench.again(report).await.context("re-apply")?;
         idle::after_work(&operator, report)?;
     } else {

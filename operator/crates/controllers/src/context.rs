@@ -19,6 +19,7 @@ use swarm::{Observation, Swarm};
 use crate::events::Events;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::pending::Pending;
 use crate::resolver::Resolver;
 use crate::watchers::Kept;
 
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     pub events: Events,
     pub metrics: Metrics,
     pub notes: Arc<Mutex<HashMap<String, Notes>>>,
+    /// New specs of Deployments.
+    pub pending: Pending,
 }
 
 /// What is known of a Deployment besides its object and the Swarm, by uid.

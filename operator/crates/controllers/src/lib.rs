@@ -21,6 +21,7 @@ mod finalizer;
 mod memory;
 mod metrics;
 mod node;
+mod pending;
 mod pods;
 mod projections;
 mod resolver;

@@ -31,6 +31,7 @@ pub(crate) async fn project(context: Arc<Context>, sink: Arc<dyn ProjectionSink>
     let mut tables = BTreeMap::new();
     let mut reload = tokio::time::interval(RELOAD);
     loop {
+        context.pending.settled().await;
         let observation = observations.borrow_and_update().clone();
         resolutions.mark_unchanged();
         if let Err(error) = write_all(&context, &*sink, &observation, &mut tables).await {

@@ -25,6 +25,8 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::memory::Memory;
 use crate::metrics::{Kind, Metrics, Reconcile};
+use crate::pending::Pending;
+use crate::projections;
 use crate::resolver::{Changes, Resolver};
 use crate::sink::ProjectionSink;
 use crate::triggers::{Trigger, Triggers};
@@ -76,6 +78,7 @@ pub async fn run(
         events: Events::new(client.clone()),
         resolver: Resolver::new(routes.store.clone(), deployments.store.clone(), changes),
         notes,
+        pending: Pending::default(),
         client: client.clone(),
         swarm,
         settings,
@@ -99,6 +102,14 @@ pub async fn run(
         context: context.clone(),
         cancel: cancel.clone(),
     };
+    let seen = context.clone();
+    let deployment_changes = deployment_changes.inspect(move |change| {
+        if let Ok(deployment) = change
+            && deployment.metadata.deletion_timestamp.is_none()
+        {
+            seen.pending.add(deployment.uid().unwrap_or_default());
+        }
+    });
     tasks.spawn(drive("Deployment").run(
         deployment_changes,
         of_deployments,

@@ -59,6 +59,7 @@ pub(crate) async fn on_snapshots(context: Arc<Context>, triggers: Triggers) {
         return;
     }
     loop {
+        context.pending.settled().await;
         let observation = observations.borrow_and_update().clone();
         let deployments = match &observation {
             Observation::Known(snapshot) => {

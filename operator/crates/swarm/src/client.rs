@@ -122,7 +122,7 @@ impl Config {
             poll_interval: Duration::from_secs(1),
             slow_poll_interval: Duration::from_secs(2),
             debounce: Duration::from_millis(75),
-            min_poll_gap: Duration::from_millis(50),
+            min_poll_gap: Duration::from_millis(100),
             unknown_after: Duration::from_secs(2),
             read_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(20),

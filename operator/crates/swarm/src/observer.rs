@@ -24,8 +24,8 @@ use crate::snapshot::{Answers, Lists};
 /// Time between two attempts while polls fail.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Polls take at most about a quarter of the time, whatever the Swarm's size.
-const REST: u32 = 3;
+/// Polls take at most about a tenth of the time, whatever the Swarm's size: the Engine has other work.
+const REST: u32 = 9;
 
 /// What is known of the Swarm.
 #[derive(Clone, Debug)]
