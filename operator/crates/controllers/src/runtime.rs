@@ -26,7 +26,6 @@ use crate::events::Events;
 use crate::memory::Memory;
 use crate::metrics::{Kind, Metrics, Reconcile};
 use crate::pending::Pending;
-use crate::projections;
 use crate::resolver::{Changes, Resolver};
 use crate::sink::ProjectionSink;
 use crate::triggers::{Trigger, Triggers};
