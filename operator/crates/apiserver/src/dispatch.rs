@@ -14,6 +14,7 @@ use futures::FutureExt;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::runtime::Handle;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tracing::Instrument;
@@ -45,10 +46,12 @@ const WARNINGS: usize = 32;
 
 /// The API as a service.
 pub(crate) fn router(server: ApiServer) -> Router {
+    // A higher level takes several times as long, and more than the network saves.
+    let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
     Router::new()
         .fallback(handle)
         .with_state(server)
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS).and(NotStreaming)))
+        .layer(compression.compress_when(SizeAbove::new(COMPRESS).and(NotStreaming)))
 }
 
 #[derive(Clone, Copy)]

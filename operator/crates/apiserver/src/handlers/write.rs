@@ -195,18 +195,28 @@ where
 {
     let (def, store) = (&*call.def, &call.server.inner.store);
     let not_found = || ApiError::NotFound(Subject::resource(def, &key.name));
-    let mut current = store
-        .get(key, Consistency::Latest)
-        .await?
-        .ok_or_else(not_found)?;
-    let limits = Limits::of(call).await?;
+    let newest = async || store.get(key, Consistency::Latest).await?.ok_or_else(not_found);
+    let (limits, dry_run) = (Limits::of(call).await?, call.query.dry_run()?);
+    // What is written carries its own check that the version from memory was the newest; every other
+    // outcome must have been decided on the newest for sure.
+    let (mut current, mut is_newest) = match store.get(key, Consistency::Cached).await? {
+        Some(known) => (known, false),
+        None => (newest().await?, true),
+    };
     for _ in 0..ATTEMPTS {
-        let old = served(def, &current.json)?;
-        let proposal = change(&old)?;
-        let Some(new) = prepare(call, part, proposal, &old, &limits)? else {
+        let decided = decide(call, part, &mut change, &current, &limits);
+        if !is_newest && (dry_run || !matches!(decided, Ok(Some(_)))) {
+            is_newest = true;
+            let found = newest().await?;
+            if found.revision != current.revision {
+                current = found;
+                continue;
+            }
+        }
+        let Some(new) = decided? else {
             return Ok(Written::Stored(current));
         };
-        if call.query.dry_run()? {
+        if dry_run {
             let write = over(&current, Op::Put(to_stored(def, new.clone())));
             quota::check(&call.server, def, Some(&current), &write).await?;
             return Ok(Written::Dry(new));
@@ -220,11 +230,24 @@ where
         };
         match commit(&call.server, def, &current, op).await? {
             Committed::Done(stored) => return Ok(Written::Stored(stored)),
-            Committed::Changed(newer) => current = newer,
+            Committed::Changed(newer) => (current, is_newest) = (newer, true),
             Committed::Gone => return Err(not_found()),
         }
     }
     Err(conflict(def, &key.name, MODIFIED))
+}
+
+/// The object to store in place of this version; `None` when it is the same.
+fn decide(
+    call: &Call,
+    part: Part,
+    change: &mut impl FnMut(&Value) -> Result<Proposal, ApiError>,
+    current: &Object,
+    limits: &Limits,
+) -> Result<Option<Value>, ApiError> {
+    let old = served(&call.def, &current.json)?;
+    let proposal = change(&old)?;
+    prepare(call, part, proposal, &old, limits)
 }
 
 /// What came of a write to a known version of an object.
