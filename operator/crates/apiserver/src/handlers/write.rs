@@ -195,7 +195,12 @@ where
 {
     let (def, store) = (&*call.def, &call.server.inner.store);
     let not_found = || ApiError::NotFound(Subject::resource(def, &key.name));
-    let newest = async || store.get(key, Consistency::Latest).await?.ok_or_else(not_found);
+    let newest = async || {
+        store
+            .get(key, Consistency::Latest)
+            .await?
+            .ok_or_else(not_found)
+    };
     let (limits, dry_run) = (Limits::of(call).await?, call.query.dry_run()?);
     // What is written carries its own check that the version from memory was the newest; every other
     // outcome must have been decided on the newest for sure.
