@@ -20,11 +20,16 @@ use crate::world::shared;
 const FINALIZER: &str = "e2e.obiente.cloud/finalizer";
 /// Where the reconciler counts how often it saw a ConfigMap.
 const SEEN: &str = "e2e.obiente.cloud/seen";
+/// Selects what these tests make: every namespace has a `kube-root-ca.crt` of its own.
+const OURS: &str = "e2e.obiente.cloud/of=clients";
 
 fn config_map(name: &str, value: &str) -> ConfigMap {
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
+            labels: OURS
+                .split_once('=')
+                .map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())])),
             ..ObjectMeta::default()
         },
         data: Some(BTreeMap::from([("value".to_owned(), value.to_owned())])),
@@ -79,7 +84,7 @@ async fn controller_and_finalizer() -> anyhow::Result<()> {
     let ns = world.namespace("controller").await?;
     let client = world.operator.client().await?;
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &ns.name);
-    let controller = Controller::new(api.clone(), watcher::Config::default())
+    let controller = Controller::new(api.clone(), watcher::Config::default().labels(OURS))
         .run(
             reconcile,
             |_, _, _| Action::requeue(Duration::from_millis(200)),
@@ -123,7 +128,7 @@ async fn controller_and_finalizer() -> anyhow::Result<()> {
     );
     eventually("both are gone", async || {
         let left = api
-            .list(&kube::api::ListParams::default())
+            .list(&kube::api::ListParams::default().labels(OURS))
             .await?
             .items
             .len();
@@ -137,6 +142,7 @@ async fn controller_and_finalizer() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reflector_holds_what_the_server_holds() -> anyhow::Result<()> {
+    let selector = format!("{OURS},skip!=me");
     for config in [
         watcher::Config::default(),
         watcher::Config::default().streaming_lists(),
@@ -151,7 +157,7 @@ async fn a_reflector_holds_what_the_server_holds() -> anyhow::Result<()> {
             .await?;
         }
         let (reader, writer) = reflector::store();
-        let stream = reflector(writer, watcher(api.clone(), config.labels("skip!=me")))
+        let stream = reflector(writer, watcher(api.clone(), config.labels(&selector)))
             .default_backoff()
             .applied_objects();
         let running =
@@ -171,7 +177,7 @@ async fn a_reflector_holds_what_the_server_holds() -> anyhow::Result<()> {
         let leave = Patch::Merge(json!({"metadata": {"labels": {"skip": "me"}}}));
         api.patch("late-0", &PatchParams::default(), &leave).await?;
         let expected: BTreeMap<String, Option<String>> = api
-            .list(&kube::api::ListParams::default().labels("skip!=me"))
+            .list(&kube::api::ListParams::default().labels(&selector))
             .await?
             .into_iter()
             .map(|object| (object.name_any(), object.resource_version()))
