@@ -19,6 +19,7 @@ mod lists;
 mod namespaces;
 mod pods;
 mod quotas;
+mod refusals;
 mod roles;
 mod runtime;
 mod support;

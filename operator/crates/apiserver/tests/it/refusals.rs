@@ -1,0 +1,281 @@
+//! What is refused, and how: bad objects, paths, methods and callers.
+
+use serde_json::json;
+
+use crate::support::{WIDGETS, api, widget};
+
+fn at(name: &str) -> String {
+    format!("{WIDGETS}/{name}")
+}
+
+#[tokio::test]
+async fn bad_objects_are_refused_by_field() {
+    let api = api().await;
+    let with = |field: &str, value: serde_json::Value| {
+        let mut object = widget("a");
+        *object.pointer_mut(field).unwrap() = value;
+        object
+    };
+    for (object, code, text) in [
+        (
+            with("/spec/color", json!(5)),
+            422,
+            "spec.color: Invalid value: ",
+        ),
+        (
+            with("/spec/color", json!("much too long")),
+            422,
+            "spec.color: Too long",
+        ),
+        (with("/spec", json!({})), 422, "spec.color: Required value"),
+        (
+            with("/metadata/name", json!("A_b")),
+            422,
+            "metadata.name: Invalid value: \"A_b\"",
+        ),
+        (
+            with("/metadata", json!({})),
+            422,
+            "name or generateName is required",
+        ),
+        (
+            with("/metadata", json!({"name": "a", "namespace": "b"})),
+            400,
+            "does not match the namespace",
+        ),
+        (
+            with("/metadata", json!({"name": "a", "resourceVersion": "1"})),
+            400,
+            "resourceVersion should not be set",
+        ),
+        (
+            with("/metadata", json!("a")),
+            400,
+            "metadata in body must be of type object",
+        ),
+        (
+            with("/metadata", json!({"name": "a", "labels": {"a": 1}})),
+            400,
+            "Widget in version \"v1\" cannot be handled as a Widget: metadata.labels.a: Invalid value",
+        ),
+        (
+            with("/kind", json!("Gadget")),
+            400,
+            "expected kind (Widget)",
+        ),
+        (with("/kind", json!(null)), 400, "'kind' is missing"),
+        (
+            with("/apiVersion", json!("test.example/v2")),
+            400,
+            "expected apiVersion (test.example/v1)",
+        ),
+        (
+            with("/spec/color", json!("a\u{0}")),
+            422,
+            "spec.color: Invalid value",
+        ),
+        (json!([]), 400, "must be a JSON object"),
+    ] {
+        api.post(WIDGETS, &object).await.fails(code, text);
+    }
+    api.with("POST", WIDGETS, "application/json", "{")
+        .await
+        .fails(400, "error decoding JSON");
+    api.with("POST", WIDGETS, "application/yaml", "a: [")
+        .await
+        .fails(400, "error decoding YAML");
+    api.with("POST", WIDGETS, "text/plain", "x")
+        .await
+        .fails(415, "application/json");
+    let huge = "x".repeat(3 * 1024 * 1024 + 1);
+    api.with("POST", WIDGETS, "application/json", &huge)
+        .await
+        .fails(413, "3145728");
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    api.post(WIDGETS, &widget("a"))
+        .await
+        .fails(409, "widgets.test.example \"a\" already exists");
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods() {
+    let api = api().await;
+    for path in [
+        "/apis/test.example/v1/namespaces/default/gadgets",
+        "/apis/test.example/v2/widgets",
+        "/nothing",
+        "/apis/test.example/v1/namespaces/default/widgets/a/nothing",
+        "/api/v1/namespaces/default/namespaces",
+    ] {
+        api.get(path)
+            .await
+            .fails(404, "the server could not find the requested resource");
+    }
+    api.with("PUT", WIDGETS, "application/json", "{}")
+        .await
+        .fails(405, "does not allow this method");
+    api.with("POST", &at("a"), "application/json", "{}")
+        .await
+        .fails(405, "does not allow this method");
+    api.post("/apis/test.example/v1/widgets", &widget("a"))
+        .await
+        .fails(405, "does not allow this method");
+    api.with("OPTIONS", &at("a"), "", "")
+        .await
+        .fails(405, "does not allow this method");
+    api.get_as(&at("a"), "text/html")
+        .await
+        .fails(406, "application/json");
+}
+
+#[tokio::test]
+async fn field_validation() {
+    let api = api().await;
+    let mut object = widget("a");
+    object["spec"]["colour"] = json!("red");
+    let path = |mode: &str| format!("{WIDGETS}?dryRun=All&fieldValidation={mode}");
+    api.post(&path("Strict"), &object)
+        .await
+        .fails(400, "strict decoding error: unknown field \"spec.colour\"");
+    let warned = api.post(&path("Warn"), &object).await;
+    assert_eq!(
+        warned.headers["warning"],
+        "299 - \"unknown field \\\"spec.colour\\\"\""
+    );
+    assert!(warned.is(201)["spec"].get("colour").is_none());
+    assert!(
+        api.post(&path("Ignore"), &object)
+            .await
+            .headers
+            .get("warning")
+            .is_none()
+    );
+    let twice = r#"{"apiVersion":"test.example/v1","kind":"Widget","metadata":{"name":"a"},"spec":{"color":"a","color":"b"}}"#;
+    api.with("POST", &path("Strict"), "application/json", twice)
+        .await
+        .fails(400, "duplicate field \"spec.color\"");
+    api.post(&path("Loud"), &object)
+        .await
+        .fails(422, "fieldValidation: Unsupported value: \"Loud\"");
+}
+
+#[tokio::test]
+async fn who_asks_matters() {
+    let api = api().await;
+    let ask = |path: &'static str, token: &'static str| {
+        let router = api.server.router();
+        let request = http::Request::get(path)
+            .header("authorization", token)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        async move {
+            tower::ServiceExt::oneshot(router, request)
+                .await
+                .unwrap()
+                .status()
+                .as_u16()
+        }
+    };
+    assert_eq!(ask("/version", "Bearer wrong").await, 401);
+    let open = |path: &'static str| {
+        let request = http::Request::get(path)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let router = api.server.router();
+        async move {
+            tower::ServiceExt::oneshot(router, request)
+                .await
+                .unwrap()
+                .status()
+                .as_u16()
+        }
+    };
+    let request = http::Request::get(WIDGETS)
+        .header("impersonate-user", "joe")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    api.ask(request)
+        .await
+        .fails(403, "User \"joe\" cannot list resource");
+    assert_eq!(open("/version").await, 200);
+    assert_eq!(open("/api/v1/namespaces").await, 403);
+}
+
+#[tokio::test]
+async fn no_input_makes_it_fail() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));
+    let flow = format!("a: {deep}");
+    let odd = format!(
+        r#"{{"apiVersion":"test.example/v1","kind":"Widget","metadata":{{"name":"a","labels":[],"finalizers":{{}},"ownerReferences":1,"managedFields":{{}},"generation":"x","deletionTimestamp":5}},"spec":{deep}}}"#
+    );
+    let bodies = [
+        "",
+        "null",
+        "1",
+        "\"x\"",
+        "[]",
+        "{}",
+        "{\"metadata\":null}",
+        "{\"metadata\":[]}",
+        "{\"spec\":null,\"status\":[]}",
+        "[{\"op\":\"remove\",\"path\":\"/metadata\"}]",
+        "[{\"op\":\"remove\",\"path\":\"\"}]",
+        "a: &a [*a]",
+        &deep,
+        &flow,
+        &odd,
+    ];
+    let media = [
+        "",
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+        "application/merge-patch+json",
+        "application/json-patch+json",
+        "application/strategic-merge-patch+json",
+        "application/apply-patch+yaml",
+        "\u{fffd}",
+    ];
+    let config = "/api/v1/namespaces/default/configmaps/a".to_owned();
+    let queries = ["", "?dryRun=All", "?fieldManager=f&force=true&dryRun=All"];
+    for path in [
+        WIDGETS.to_owned(),
+        at("a"),
+        format!("{}/status", at("a")),
+        format!("{}/scale", at("a")),
+        config,
+    ] {
+        for method in ["POST", "PUT", "PATCH"] {
+            for (media, body) in media
+                .iter()
+                .flat_map(|media| bodies.iter().map(move |body| (media, body)))
+            {
+                for query in queries {
+                    let answer = api
+                        .with(method, &format!("{path}{query}"), media, body)
+                        .await;
+                    assert!(
+                        answer.code.as_u16() < 500,
+                        "{method} {path}{query} {media} {body}: {:#}",
+                        answer.body
+                    );
+                }
+            }
+        }
+    }
+    for query in [
+        "limit=x",
+        "resourceVersion=-1",
+        "continue=%00",
+        "labelSelector=%ff",
+        "fieldSelector=%5C",
+        "watch=2",
+        "timeout=9999999h",
+        "timeoutSeconds=99999999999999999999",
+    ] {
+        let code = api.get(&format!("{WIDGETS}?{query}")).await.code.as_u16();
+        assert!(code < 500, "{query}: {code}");
+    }
+}
