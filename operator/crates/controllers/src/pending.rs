@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -17,39 +16,29 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Uids of objects with a spec that no reconcile has looked at.
 #[derive(Debug, Default)]
-pub(crate) struct Pending {
-    uids: Mutex<HashSet<String>>,
-    none: watch::Sender<bool>,
-}
+pub(crate) struct Pending(watch::Sender<HashSet<String>>);
 
 impl Pending {
     /// The object has a new spec.
     pub fn add(&self, uid: String) {
-        let mut uids = self.uids.lock();
-        uids.insert(uid);
-        self.none.send_replace(false);
+        self.0.send_if_modified(|uids| {
+            uids.insert(uid);
+            false // nobody waits for more of them
+        });
     }
 
     /// The object was reconciled, or is gone.
     pub fn remove(&self, uid: &str) {
-        let mut uids = self.uids.lock();
-        uids.remove(uid);
-        let none = uids.is_empty();
-        self.none
-            .send_if_modified(|was| std::mem::replace(was, none) != none);
+        self.0
+            .send_if_modified(|uids| uids.remove(uid) && uids.is_empty());
     }
 
     /// Waits until there are none; those that are left after a while are not waited for again.
     pub async fn settled(&self) {
-        if self.uids.lock().is_empty() {
-            return;
-        }
-        let mut none = self.none.subscribe();
-        if timeout(PATIENCE, none.wait_for(|none| *none))
-            .await
-            .is_err()
-        {
-            self.uids.lock().clear();
+        let mut uids = self.0.subscribe();
+        let none = uids.wait_for(HashSet::is_empty);
+        if timeout(PATIENCE, none).await.is_err() {
+            self.0.send_modify(HashSet::clear);
         }
     }
 }
