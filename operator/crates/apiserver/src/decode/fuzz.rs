@@ -208,7 +208,8 @@ fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     [MAGIC.to_vec(), bytes_field(1, &types), bytes_field(2, raw)].concat()
 }
 
-fn varint(mut value: u64) -> Vec<u8> {
+/// As protobuf writes whole numbers.
+pub(super) fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
@@ -218,7 +219,8 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-fn bytes_field(number: u32, content: &[u8]) -> Vec<u8> {
+/// A field of bytes with its key and length.
+pub(super) fn bytes_field(number: u32, content: &[u8]) -> Vec<u8> {
     let key = varint(u64::from(number) << 3 | 2);
     [key, varint(content.len() as u64), content.to_vec()].concat()
 }

@@ -313,25 +313,10 @@ impl<'a> Reader<'a> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::decode::fuzz::{bytes_field, varint};
 
-    fn varint(mut value: u64) -> Vec<u8> {
-        let mut out = Vec::new();
-        while value >= 0x80 {
-            out.push((value & 0x7f) as u8 | 0x80);
-            value >>= 7;
-        }
-        out.push(value as u8);
-        out
-    }
-
-    fn bytes(number: u64, content: impl AsRef<[u8]>) -> Vec<u8> {
-        let content = content.as_ref();
-        [
-            varint(number << 3 | 2),
-            varint(content.len() as u64),
-            content.to_vec(),
-        ]
-        .concat()
+    fn bytes(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
+        bytes_field(number, content.as_ref())
     }
 
     fn number(field: u64, value: i64) -> Vec<u8> {
