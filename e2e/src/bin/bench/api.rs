@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use e2e::lab::{Etcd, Operator};
+use e2e::lab::Operator;
 
 use crate::cpu::{self, Processes};
 use crate::idle::resident_megabytes;
-use crate::load::{self, KEY, Measured, Requests, STAMP, Server};
+use crate::load::{self, KEY, Measured, Peer, Requests, STAMP, Server};
 use crate::report::{Report, Target};
 
 const CLIENTS: [usize; 3] = [1, 16, 64];
@@ -90,12 +90,11 @@ pub fn text(length: usize) -> String {
 pub async fn measure(
     operator: &Operator,
     postgres: u32,
+    peer: &Peer,
     wants: impl Fn(&str) -> bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let etcd = Etcd::start()?;
-    let (ours, theirs) = (Server::operator(operator).await?, Server::etcd(&etcd));
-    theirs.await_ok("/health").await.context("etcd")?;
+    let (ours, theirs) = (Server::operator(operator).await?, peer.server().await?);
     let client = ("client", std::process::id());
     let of_ours = [
         client,
@@ -103,27 +102,34 @@ pub async fn measure(
         ("Postgres", postgres),
     ];
     let of_ours = Processes::new(of_ours);
-    let of_theirs = Processes::new([client, ("etcd", etcd.pid())]);
-    let kept = Requests::new(
-        "POST",
-        COLLECTION,
-        &config_map("kept", &text(1000)),
-        OBJECTS,
-    );
-    send_all(&ours, &kept)
-        .await
-        .context("what is read and updated")?;
-    send_all(&theirs, &Verb::Update.etcds()).await?;
+    let of_theirs = peer.processes();
+    let kept = || {
+        let body = config_map("kept", &text(1000));
+        Requests::new("POST", COLLECTION, &body, OBJECTS)
+    };
+    let theirs_kept = match peer {
+        Peer::Etcd(_) => Verb::Update.etcds(),
+        Peer::Kubernetes(_) => kept(),
+    };
+    for (server, kept) in [(&ours, kept()), (&theirs, theirs_kept)] {
+        send_all(server, &kept)
+            .await
+            .context("what is read and updated")?;
+    }
     for (section, verb) in Verb::ALL.into_iter().filter(|(section, _)| wants(section)) {
-        let (to_us, to_etcd) = (Arc::new(verb.ours()), Arc::new(verb.etcds()));
+        let to_us = Arc::new(verb.ours());
+        let to_them = Arc::new(match peer {
+            Peer::Etcd(_) => verb.etcds(),
+            Peer::Kubernetes(_) => verb.ours(),
+        });
         for clients in CLIENTS {
             let (mut us, mut them) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
                 us.push(load::measure(&ours, clients, &to_us, WINDOW, &of_ours).await?);
-                them.push(load::measure(&theirs, clients, &to_etcd, WINDOW, &of_theirs).await?);
+                them.push(load::measure(&theirs, clients, &to_them, WINDOW, &of_theirs).await?);
             }
             let (us, them) = (Measured::of(&us), Measured::of(&them));
-            judge(verb, clients, &us, &them, report);
+            judge(verb, clients, &us, (peer.name(), &them), report);
         }
         // Where a section is measured alone, this is of it alone.
         let detail = format!("after {section}");
@@ -143,21 +149,27 @@ async fn send_all(server: &Server, requests: &Requests) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn judge(verb: Verb, clients: usize, ours: &Measured, etcd: &Measured, report: &mut Report) {
+fn judge(
+    verb: Verb,
+    clients: usize,
+    ours: &Measured,
+    (peer, theirs): (&str, &Measured),
+    report: &mut Report,
+) {
     let name = |number: &str| format!("{}, {clients} at once: {number}", verb.plural());
     let numbers = |of: &Measured| {
         let Measured { rate, p50, p99, .. } = of;
         format!("{rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms")
     };
-    let detail = format!("{}; etcd {}", numbers(ours), numbers(etcd));
+    let detail = format!("{}; {peer} {}", numbers(ours), numbers(theirs));
     report.row(
-        &name("ours / etcd"),
+        &name(&format!("ours / {peer}")),
         &detail,
-        ours.rate / etcd.rate,
+        ours.rate / theirs.rate,
         Target::None,
     );
     report.note(&format!("  of one, ours: {}", cpu::describe(&ours.cpu)));
-    report.note(&format!("  of one, etcd: {}", cpu::describe(&etcd.cpu)));
+    report.note(&format!("  of one, {peer}: {}", cpu::describe(&theirs.cpu)));
     let targets: &[_] = match (verb, clients) {
         (Verb::Create, 1) => &[("p50, ms", ours.p50, Target::Below(1.0))],
         (Verb::Create, 16) => &[("p99, ms", ours.p99, Target::Below(12.0))],

@@ -7,6 +7,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -46,7 +47,12 @@ pub struct Server {
 impl Server {
     /// As the admin of the kubeconfig that the operator wrote.
     pub async fn operator(operator: &Operator) -> anyhow::Result<Self> {
-        let kubeconfig = Kubeconfig::read_from(operator.kubeconfig())?;
+        Self::kubernetes(&operator.kubeconfig()).await
+    }
+
+    /// As whoever a kubeconfig says, with the address of its server as a number.
+    async fn kubernetes(kubeconfig: &Path) -> anyhow::Result<Self> {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
         let options = KubeConfigOptions::default();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
         let url = &config.cluster_url;
@@ -58,14 +64,6 @@ impl Server {
             address,
             tls: Some((tls, name)),
         })
-    }
-
-    /// An etcd, as anybody.
-    pub fn etcd(etcd: &Etcd) -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], etcd.port())),
-            tls: None,
-        }
     }
 
     /// Waits until a path answers; looks often, because the time it took is measured.
@@ -94,6 +92,53 @@ impl Server {
             stream,
             buffer: BytesMut::new(),
         })
+    }
+}
+
+/// Who is measured beside us.
+pub enum Peer {
+    /// By its JSON gateway, without TLS.
+    Etcd(Etcd),
+    /// The Kubernetes API server of a kubeconfig: it gets the same requests as we do.
+    Kubernetes(PathBuf),
+}
+
+impl Peer {
+    /// That of the kubeconfig, or an etcd.
+    pub fn start(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
+        match kubeconfig {
+            Some(path) => Ok(Self::Kubernetes(path.to_owned())),
+            None => Etcd::start().map(Self::Etcd),
+        }
+    }
+
+    /// Where it serves, once it does.
+    pub async fn server(&self) -> anyhow::Result<Server> {
+        let (server, health) = match self {
+            Self::Etcd(etcd) => {
+                let address = SocketAddr::from(([127, 0, 0, 1], etcd.port()));
+                (Server { address, tls: None }, "/health")
+            }
+            Self::Kubernetes(kubeconfig) => (Server::kubernetes(kubeconfig).await?, "/readyz"),
+        };
+        server.await_ok(health).await.context(self.name())?;
+        Ok(server)
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Etcd(_) => "etcd",
+            Self::Kubernetes(_) => "kube-apiserver",
+        }
+    }
+
+    /// Those whose processor time is known: of a server that somebody else started, it is not.
+    pub fn processes(&self) -> Processes {
+        let client = ("client", std::process::id());
+        match self {
+            Self::Etcd(etcd) => Processes::new([client, ("etcd", etcd.pid())]),
+            Self::Kubernetes(_) => Processes::new([client]),
+        }
     }
 }
 

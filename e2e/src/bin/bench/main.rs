@@ -1,7 +1,8 @@
 //! The published numbers, as ratios of one run on one machine: `make bench`.
 //!
 //! Every number stands beside what the same machine does without us in the same minute, because
-//! absolute times say more about the machine. Needs a release build.
+//! absolute times say more about the machine. Needs a release build. The API is measured beside an
+//! etcd, or with `--beside KUBECONFIG` beside any Kubernetes API server.
 
 mod api;
 mod apply;
@@ -13,9 +14,13 @@ mod report;
 mod watch;
 mod writes;
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
+use clap::Parser as _;
 use e2e::lab::{Durability, Operator, OperatorConfig, Postgres, Swarm};
 
+use load::Peer;
 use report::Report;
 
 /// What can be measured alone, for example with `make bench ARGS="store api/get"`; `api` is all of its parts.
@@ -30,6 +35,17 @@ const SECTIONS: [&str; 8] = [
     "idle",
 ];
 
+/// The published numbers, as ratios of one run on one machine.
+#[derive(clap::Parser)]
+struct Args {
+    /// Sections to measure; all where none is named.
+    #[arg(value_name = "SECTION")]
+    wanted: Vec<String>,
+    /// A Kubernetes API server to measure the API beside, instead of an etcd. It keeps what it is sent.
+    #[arg(long, value_name = "KUBECONFIG")]
+    beside: Option<PathBuf>,
+}
+
 /// Whether a name on the command line means a section.
 fn means(name: &str, section: &str) -> bool {
     let rest = section.strip_prefix(name);
@@ -41,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("This is not a release build: the numbers say nothing about the product.");
     }
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let Args { wanted, beside } = Args::parse();
     let known = |name: &&String| SECTIONS.iter().any(|section| means(name, section));
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
         anyhow::bail!("there is no section {unknown:?}: choose of {SECTIONS:?}, or none for all");
@@ -58,7 +74,9 @@ async fn main() -> anyhow::Result<()> {
         .iter()
         .any(|section| means("api", section) && wants(section))
     {
-        api(&postgres, wants, &mut report).await.context("API")?;
+        api(&postgres, beside.as_deref(), wants, &mut report)
+            .await
+            .context("API")?;
     }
     if wants("apply") || wants("idle") {
         deployments(&postgres, wants("apply"), &mut report).await?;
@@ -69,6 +87,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn api(
     postgres: &Postgres,
+    beside: Option<&Path>,
     wants: impl Fn(&str) -> bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -80,16 +99,18 @@ async fn api(
     };
     if api::Verb::ALL.iter().any(|(section, _)| wants(section)) {
         let operator = start("api").await?;
-        api::measure(&operator, postgres.pid()?, &wants, report).await?;
+        let peer = Peer::start(beside)?;
+        api::measure(&operator, postgres.pid()?, &peer, &wants, report).await?;
     }
     if wants("api/list") {
-        list::measure(&mut start("list").await?, report)
+        list::measure(&mut start("list").await?, Peer::start(beside)?, report)
             .await
             .context("list")?;
     }
     if wants("api/watch") {
         let operator = start("watch").await?;
-        watch::measure(&operator, postgres.pid()?, report)
+        let peer = Peer::start(beside)?;
+        watch::measure(&operator, postgres.pid()?, &peer, report)
             .await
             .context("watch")?;
     }

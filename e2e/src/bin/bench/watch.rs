@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use e2e::lab::{Etcd, Operator};
+use e2e::lab::Operator;
 use futures::future::try_join_all;
 
 use crate::api::text;
 use crate::cpu::{self, Processes, Seconds};
 use crate::idle::resident_megabytes;
-use crate::load::{Server, request};
+use crate::load::{Peer, Server, request};
 use crate::report::{Report, Target, quantile};
 
 const WATCHERS: usize = 1000;
@@ -34,22 +34,24 @@ struct Side {
 pub async fn measure(
     operator: &Operator,
     postgres: u32,
+    peer: &Peer,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let pid = operator.pid()?;
     let before = resident_megabytes(pid)?;
-    let seen = ours(operator, postgres)
-        .await?
-        .run()
-        .await
-        .context("our watchers")?;
+    let processes = Processes::new([
+        ("client", std::process::id()),
+        ("operator", pid),
+        ("Postgres", postgres),
+    ]);
+    let ours = kubernetes(Server::operator(operator).await?, processes).await?;
+    let seen = ours.run().await.context("our watchers")?;
     let memory = (resident_megabytes(pid)? - before) * 1e3 / WATCHERS as f64;
-    let etcd = Etcd::start()?;
-    let peer = theirs(&etcd)
-        .await?
-        .run()
-        .await
-        .context("etcd's watchers")?;
+    let theirs = match peer {
+        Peer::Etcd(_) => etcd(peer.server().await?, peer.processes()),
+        Peer::Kubernetes(_) => kubernetes(peer.server().await?, peer.processes()).await?,
+    };
+    let they_saw = theirs.run().await.context("the peer's watchers")?;
     let name = |rest: &str| format!("an event at {WATCHERS} watchers: {rest}");
     let spread = |seen: &Seen| format!("p50 {:.0} ms, p99 {:.0} ms", seen.p50, seen.p99);
     let detail = format!("{}, from sending the write", spread(&seen));
@@ -58,20 +60,16 @@ pub async fn measure(
         "  of one event at all: {}",
         cpu::describe(&seen.cpu)
     ));
-    let detail = format!(
-        "{}; etcd {} by its JSON gateway without TLS",
-        spread(&seen),
-        spread(&peer)
-    );
+    let detail = format!("{}; {} {}", spread(&seen), peer.name(), spread(&they_saw));
     report.row(
-        &name("p99, ours / etcd"),
+        &name(&format!("p99, ours / {}", peer.name())),
         &detail,
-        seen.p99 / peer.p99,
+        seen.p99 / they_saw.p99,
         Target::None,
     );
     report.note(&format!(
         "  of one event at all: {}",
-        cpu::describe(&peer.cpu)
+        cpu::describe(&they_saw.cpu)
     ));
     report.row(
         "memory of a watcher, kB",
@@ -82,9 +80,8 @@ pub async fn measure(
     Ok(())
 }
 
-async fn ours(operator: &Operator, postgres: u32) -> anyhow::Result<Side> {
+async fn kubernetes(server: Server, processes: Processes) -> anyhow::Result<Side> {
     let collection = "/api/v1/namespaces/watched/configmaps";
-    let server = Server::operator(operator).await?;
     let mut connection = server.connect().await?;
     let namespace = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"watched"}}"#;
     connection
@@ -108,22 +105,16 @@ async fn ours(operator: &Operator, postgres: u32) -> anyhow::Result<Side> {
         ),
         greeting: 0,
         writes: (0..EVENTS).map(write).collect(),
-        processes: Processes::new([
-            ("client", std::process::id()),
-            ("operator", operator.pid()?),
-            ("Postgres", postgres),
-        ]),
+        processes,
     })
 }
 
-async fn theirs(etcd: &Etcd) -> anyhow::Result<Side> {
-    let server = Server::etcd(etcd);
-    server.await_ok("/health").await.context("etcd")?;
+fn etcd(server: Server, processes: Processes) -> Side {
     let write = |_| {
         let put = format!(r#"{{"key":"watched0","value":"{}"}}"#, text(1336));
         request("POST", "/v3/kv/put", "", &put)
     };
-    Ok(Side {
+    Side {
         server,
         watch: request(
             "POST",
@@ -133,8 +124,8 @@ async fn theirs(etcd: &Etcd) -> anyhow::Result<Side> {
         ),
         greeting: 1,
         writes: (0..EVENTS).map(write).collect(),
-        processes: Processes::new([("client", std::process::id()), ("etcd", etcd.pid())]),
-    })
+        processes,
+    }
 }
 
 /// Milliseconds from sending a write until a watcher has its event, over all watchers and events,
