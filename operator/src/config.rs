@@ -56,6 +56,18 @@ pub struct RunArgs {
     )]
     pub service_account_signing_key_file: Option<PathBuf>,
 
+    /// Public keys whose tokens of service accounts count beside those of the signing key: PEM, ECDSA
+    /// on P-256, several in a file and several times. For a new signing key, first tell every
+    /// operator the new public key, then sign with it, and keep the old public key until its tokens
+    /// have ended.
+    #[arg(
+        long = "service-account-key-file",
+        env = "OBIENTE_SERVICE_ACCOUNT_KEY_FILES",
+        value_delimiter = ',',
+        value_name = "FILE"
+    )]
+    pub service_account_key_files: Vec<PathBuf>,
+
     /// Issuer of the tokens of service accounts, and whom they are made for unless they name
     /// somebody else. Others who are to verify them find the public key below this URL.
     #[arg(

@@ -139,8 +139,12 @@ fn service_accounts(args: &RunArgs, pki: &Pki) -> anyhow::Result<ServiceAccounts
         Some(file) => pki::read(file)?,
         None => pki.service_account_key()?,
     };
+    let files = args.service_account_key_files.iter();
     Ok(ServiceAccounts {
         signing_key: Some(key),
+        verification_keys: files
+            .map(|file| pki::read(file))
+            .collect::<Result<_, _>>()?,
         issuer: args.service_account_issuer.clone(),
         root_ca: Some(pki.ca()?),
     })

@@ -28,6 +28,9 @@ pub struct ServiceAccounts {
     /// Private key that signs their tokens, PKCS#8 PEM. Servers of one store share it. `None` is a
     /// key of the server's own, whose tokens end with the process.
     pub signing_key: Option<String>,
+    /// Public keys, PEM, whose tokens are believed beside those of the signing key: that of another
+    /// server of the store, or the one before.
+    pub verification_keys: Vec<String>,
     /// Who stands behind the tokens, and whom they are for unless they name somebody else.
     pub issuer: String,
     /// Certificate authority by which clients know this server, PEM; published in every namespace.
@@ -38,6 +41,7 @@ impl Default for ServiceAccounts {
     fn default() -> Self {
         Self {
             signing_key: None,
+            verification_keys: Vec::new(),
             issuer: "https://kubernetes.default.svc".to_owned(),
             root_ca: None,
         }

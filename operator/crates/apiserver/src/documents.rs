@@ -2,7 +2,8 @@
 //! tokens.
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -31,11 +32,11 @@ pub(crate) async fn answer(
     match path {
         "/version" => document(headers, &json!(server.inner.config.version)),
         "/" => document(headers, &json!({"paths": paths(server)})),
-        OPENID => document(headers, &openid(server)),
-        KEYS => document(
-            headers,
-            &json!({"keys": [server.inner.authenticator.tokens.jwk()]}),
-        ),
+        OPENID => Ok(published("application/json", &openid(server))),
+        KEYS => {
+            let keys = json!({"keys": server.inner.authenticator.tokens.jwks()});
+            Ok(published("application/jwk-set+json", &keys))
+        }
         _ => {
             let snapshot = server.inner.registry.snapshot();
             let found = server.inner.discovery.respond(&snapshot, path, headers);
@@ -58,6 +59,15 @@ async fn beside(server: &ApiServer, path: &str) -> Reply {
         StatusCode::NOT_FOUND => Err(ApiError::NoSuchPath),
         _ => Ok(answer),
     }
+}
+
+/// A document for those who verify tokens, who may keep it for a while.
+fn published(media: &'static str, document: &Value) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media),
+        (header::CACHE_CONTROL, "public, max-age=3600"),
+    ];
+    (headers, document.to_string()).into_response()
 }
 
 /// Where others find out how to verify tokens of service accounts.

@@ -70,6 +70,9 @@ pub enum ApiError {
     /// The name is taken.
     #[error("{} \"{}\" already exists", .0.qualified(), .0.name)]
     AlreadyExists(Subject),
+    /// The name is taken, by an object that goes.
+    #[error("object is being deleted: {} \"{}\" already exists", .0.qualified(), .0.name)]
+    Leaving(Subject),
     /// The object is not in the state the client believes.
     #[error("Operation cannot be fulfilled on {} \"{}\": {message}", .subject.qualified(), .subject.name)]
     Conflict {
@@ -211,7 +214,7 @@ impl ApiError {
     fn code_and_reason(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NotFound(_) | Self::NoSuchPath => (StatusCode::NOT_FOUND, "NotFound"),
-            Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
+            Self::AlreadyExists(_) | Self::Leaving(_) => (StatusCode::CONFLICT, "AlreadyExists"),
             Self::Conflict { .. } | Self::ApplyConflict(_) => (StatusCode::CONFLICT, "Conflict"),
             Self::Invalid { .. } | Self::Unprocessable(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Invalid")
@@ -259,6 +262,7 @@ impl ApiError {
         match self {
             Self::NotFound(subject)
             | Self::AlreadyExists(subject)
+            | Self::Leaving(subject)
             | Self::Conflict { subject, .. }
             | Self::Invalid { subject, .. }
             | Self::Forbidden { subject, .. }

@@ -22,7 +22,7 @@ use crate::error::Spoken;
 
 /// Name under which our controllers report.
 const COMPONENT: &str = "obiente-operator";
-/// Longest message of an Event (`core/v1` validation, 1 kB).
+/// Longest message of an Event in bytes (`core/v1` validation).
 const LONGEST_MESSAGE: usize = 1024;
 /// Namespace of Events about cluster-scoped objects, as Kubernetes has it.
 const CLUSTER_NAMESPACE: &str = "default";
@@ -144,6 +144,11 @@ fn name_of(about: &ObjectReference, said: &PlannedEvent) -> String {
     format!("{object}.{hash}")
 }
 
+/// As much of a text as an Event takes.
+fn message(text: &str) -> String {
+    text[..text.floor_char_boundary(LONGEST_MESSAGE)].to_owned()
+}
+
 fn event(name: &str, namespace: &str, about: &ObjectReference, said: &PlannedEvent) -> Event {
     let now = Timestamp::now();
     Event {
@@ -155,7 +160,7 @@ fn event(name: &str, namespace: &str, about: &ObjectReference, said: &PlannedEve
         involved_object: about.clone(),
         type_: Some(if said.warning { "Warning" } else { "Normal" }.to_owned()),
         reason: Some(said.reason.clone()),
-        message: Some(said.message.chars().take(LONGEST_MESSAGE).collect()),
+        message: Some(message(&said.message)),
         count: Some(1),
         first_timestamp: Some(Time(now)),
         last_timestamp: Some(Time(now)),

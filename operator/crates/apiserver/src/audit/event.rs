@@ -155,7 +155,7 @@ impl Entry {
     fn object(&self) -> Option<ObjectRef<'_>> {
         let asked = &self.asked;
         // What other failures are about may be something else: the user that nobody may be.
-        let made = asked.verb == "create" && self.decision == Some(Decision::Allow);
+        let made = asked.verb == "create" && self.decision.as_ref().is_some_and(Decision::allows);
         let name = if made {
             &self.outcome.name
         } else {
@@ -174,7 +174,7 @@ impl Entry {
     fn annotations(&self) -> BTreeMap<&'static str, Cow<'_, str>> {
         let mut annotations = BTreeMap::new();
         let decision = match &self.decision {
-            Some(Decision::Allow) => Some(("allow", "")),
+            Some(Decision::Allow(reason)) => Some(("allow", reason.as_str())),
             Some(Decision::Deny(reason)) => Some(("forbid", reason.as_str())),
             None => None,
         };

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::{AUTHENTICATED, UNAUTHENTICATED, UserInfo};
 use crate::authz::{ACCOUNT_PREFIX, Attributes, Decision, Rbac, forbidden};
 use crate::status_error::ApiError;
+use crate::validation::names::{label, subdomain};
 
 const PREFIX: &str = "impersonate-";
 const EXTRA: &str = "impersonate-extra-";
@@ -48,6 +49,7 @@ fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
             .to_owned();
         match part {
             "user" if wanted.name.is_empty() => wanted.name = value,
+            "uid" if value.is_empty() => {}
             "uid" if wanted.uid.is_none() => wanted.uid = Some(value),
             "group" => wanted.groups.push(value),
             "user" | "uid" => return Err(bad("is there more than once")),
@@ -103,7 +105,9 @@ fn needed(wanted: &UserInfo) -> Vec<Attributes> {
 }
 
 fn account(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix(ACCOUNT_PREFIX)?.split_once(':')
+    let (namespace, name) = name.strip_prefix(ACCOUNT_PREFIX)?.split_once(':')?;
+    let valid = label(namespace).is_empty() && subdomain(name).is_empty();
+    valid.then_some((namespace, name))
 }
 
 /// Groups that follow from the name.

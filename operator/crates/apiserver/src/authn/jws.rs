@@ -1,8 +1,8 @@
 //! Signed tokens: JWS in compact form, ES256, over ring.
 //!
 //! Own code, for no kept crate signs ES256 with ring: `jsonwebtoken` 11 offers aws-lc-rs, or pure
-//! Rust that brings `rsa` along. One key and one algorithm make it short, and safe where such code
-//! usually is not: a header is compared with the only right one, never obeyed.
+//! Rust that brings `rsa` along. Few keys of one algorithm make it short, and safe where such code
+//! usually is not: a header is compared with the only right one of each key, never obeyed.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -11,11 +11,13 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
     UnparsedPublicKey,
 };
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+/// Bytes of a point.
+const POINT: usize = 65;
 /// What stands before the point in the DER form of a public key on P-256.
 const POINT_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
@@ -31,19 +33,32 @@ pub enum KeyError {
          openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 ({0})"
     )]
     Unusable(String),
+    /// The same of keys that only verify.
+    #[error(
+        "it must hold public keys on the curve P-256 in PEM, for example from: \
+         openssl pkey -pubout -in sa.key ({0})"
+    )]
+    Unverifiable(String),
     /// The system gives no random numbers.
     #[error("the system's random numbers are not available")]
     Random,
 }
 
-/// The key that signs, and the only one that is believed.
+/// The key that signs.
 pub(crate) struct SigningKey {
     pair: EcdsaKeyPair,
+    public: VerifyingKey,
+    random: SystemRandom,
+}
+
+/// A key whose signatures are believed.
+pub(crate) struct VerifyingKey {
+    /// 0x04, then both coordinates.
+    point: Vec<u8>,
     /// Names the key as Kubernetes does: digest of its public half.
     id: String,
     /// The encoded header of every token.
     header: String,
-    random: SystemRandom,
 }
 
 impl SigningKey {
@@ -71,13 +86,10 @@ impl SigningKey {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random)
             .map_err(|error| KeyError::Unusable(error.to_string()))?;
-        let public = [&POINT_PREFIX[..], pair.public_key().as_ref()].concat();
-        let id = BASE64.encode(Sha256::digest(public));
-        let header = BASE64.encode(json!({"alg": "ES256", "kid": id}).to_string());
+        let public = VerifyingKey::new(pair.public_key().as_ref());
         Ok(Self {
             pair,
-            id,
-            header,
+            public,
             random,
         })
     }
@@ -87,10 +99,49 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::Random`].
     pub(crate) fn sign(&self, claims: &Value) -> Result<String, KeyError> {
-        let signed = format!("{}.{}", self.header, BASE64.encode(claims.to_string()));
+        let header = &self.public.header;
+        let signed = format!("{header}.{}", BASE64.encode(claims.to_string()));
         let signature = self.pair.sign(&self.random, signed.as_bytes());
         let signature = BASE64.encode(signature.map_err(|_| KeyError::Random)?);
         Ok(format!("{signed}.{signature}"))
+    }
+
+    /// The half that verifies.
+    pub(crate) fn public(&self) -> &VerifyingKey {
+        &self.public
+    }
+}
+
+impl VerifyingKey {
+    fn new(point: &[u8]) -> Self {
+        let id = BASE64.encode(Sha256::digest([&POINT_PREFIX[..], point].concat()));
+        let header = BASE64.encode(json!({"alg": "ES256", "kid": id}).to_string());
+        Self {
+            point: point.to_vec(),
+            id,
+            header,
+        }
+    }
+
+    /// All public keys in a PEM text.
+    ///
+    /// # Errors
+    /// [`KeyError::Unverifiable`], also where there is none.
+    pub(crate) fn all_from_pem(pem: &str) -> Result<Vec<Self>, KeyError> {
+        let unusable = |why: &str| KeyError::Unverifiable(why.to_owned());
+        let mut keys = Vec::new();
+        for der in SubjectPublicKeyInfoDer::pem_slice_iter(pem.as_bytes()) {
+            let der = der.map_err(|error| unusable(&error.to_string()))?;
+            let point = der.strip_prefix(&POINT_PREFIX[..]);
+            let point = point.filter(|point| point.len() == POINT);
+            keys.push(Self::new(
+                point.ok_or_else(|| unusable("another kind of key"))?,
+            ));
+        }
+        match keys.is_empty() {
+            true => Err(unusable("there is none in it")),
+            false => Ok(keys),
+        }
     }
 
     /// What a token says; `None` for what this key did not sign.
@@ -100,18 +151,15 @@ impl SigningKey {
         if header != self.header {
             return None;
         }
-        let public = self.pair.public_key().as_ref();
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public)
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.point)
             .verify(signed.as_bytes(), &BASE64.decode(signature).ok()?)
             .ok()?;
         serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()
     }
 
-    /// The public half as JSON Web Key.
+    /// As JSON Web Key.
     pub(crate) fn jwk(&self) -> Value {
-        // 0x04, then both coordinates.
-        let point = &self.pair.public_key().as_ref()[1..];
-        let (x, y) = point.split_at(point.len() / 2);
+        let (x, y) = self.point[1..].split_at(self.point.len() / 2);
         json!({
             "use": "sig",
             "kty": "EC",
@@ -137,15 +185,15 @@ mod tests {
         );
         let claims = json!({"sub": "robot"});
         let token = key.sign(&claims).unwrap();
-        assert_eq!(key.verify(&token), Some(claims.clone()));
-        assert_eq!(other.verify(&token), None);
+        assert_eq!(key.public().verify(&token), Some(claims.clone()));
+        assert_eq!(other.public().verify(&token), None);
 
         let [header, body, signature] = token.split('.').collect::<Vec<_>>()[..] else {
             unreachable!()
         };
         let encode = |value: Value| BASE64.encode(value.to_string());
-        let none = encode(json!({"alg": "none", "kid": key.id}));
-        let hmac = encode(json!({"alg": "HS256", "kid": key.id}));
+        let none = encode(json!({"alg": "none", "kid": key.public().id}));
+        let hmac = encode(json!({"alg": "HS256", "kid": key.public().id}));
         let forged = encode(json!({"sub": "admin"}));
         let foreign = other.sign(&claims).unwrap();
         let foreign = foreign.rsplit_once('.').unwrap().1;
@@ -162,7 +210,7 @@ mod tests {
             format!("{none}.{body}.{signature}"),
             format!("{hmac}.{body}.{signature}"),
         ] {
-            assert_eq!(key.verify(&wrong), None, "{wrong}");
+            assert_eq!(key.public().verify(&wrong), None, "{wrong}");
         }
     }
 
@@ -170,7 +218,7 @@ mod tests {
     #[test]
     fn the_public_key_is_the_one_that_is_published() {
         let key = SigningKey::generate().unwrap();
-        let jwk = key.jwk();
+        let jwk = key.public().jwk();
         let part = |name: &str| BASE64.decode(jwk[name].as_str().unwrap()).unwrap();
         let point = [vec![4], part("x"), part("y")].concat();
         let token = key.sign(&json!({"a": 1})).unwrap();
@@ -194,6 +242,24 @@ mod tests {
         let right = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let (one, two) = (SigningKey::from_pem(&right), SigningKey::from_pem(&right));
         let token = one.unwrap().sign(&json!({})).unwrap();
-        assert!(two.unwrap().verify(&token).is_some());
+        assert!(two.unwrap().public().verify(&token).is_some());
+    }
+
+    #[test]
+    fn public_keys_verify_alone() {
+        let pair = || rcgen::KeyPair::generate().unwrap();
+        let (one, two) = (pair(), pair());
+        let text = format!("# both\n{}{}", one.public_key_pem(), two.public_key_pem());
+        let keys = VerifyingKey::all_from_pem(&text).unwrap();
+        let token = SigningKey::from_pem(&two.serialize_pem()).unwrap();
+        let token = token.sign(&json!({"a": 1})).unwrap();
+        let found: Vec<_> = keys.iter().map(|key| key.verify(&token)).collect();
+        assert_eq!(found, [None, Some(json!({"a": 1}))]);
+
+        let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        for pem in ["", "nonsense", &one.serialize_pem(), &p384.public_key_pem()] {
+            let error = VerifyingKey::all_from_pem(pem).err().unwrap().to_string();
+            assert!(error.contains("openssl pkey -pubout"), "{error}");
+        }
     }
 }

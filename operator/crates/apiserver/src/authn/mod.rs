@@ -35,6 +35,9 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 /// Group of everybody else.
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 
+/// Key among the extras of a user for which of their credentials they showed.
+const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
 /// An identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserInfo {

@@ -12,15 +12,14 @@ use serde_json::{Value, json};
 use store::{Consistency, Key, Store};
 use uuid::Uuid;
 
-use super::UserInfo;
-use super::jws::{KeyError, SigningKey};
+use super::jws::{KeyError, SigningKey, VerifyingKey};
+use super::{CREDENTIAL_ID, UserInfo};
 use crate::authz::ACCOUNT_PREFIX;
 use crate::config::ServiceAccounts;
 use crate::meta;
 
 /// Issuer of lasting tokens, Kubernetes' own name for it.
 const LASTING_ISSUER: &str = "kubernetes/serviceaccount";
-const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 /// Seconds by which clocks may differ, as in Kubernetes.
 const LEEWAY: i64 = 60;
 /// Seconds after its making during which a token may be of an account that this process has not
@@ -95,6 +94,8 @@ enum Claims {
 /// Makes tokens and judges them.
 pub(crate) struct Tokens {
     key: SigningKey,
+    /// Further keys that are believed.
+    others: Vec<VerifyingKey>,
     issuer: String,
     store: Store,
 }
@@ -103,14 +104,22 @@ impl Tokens {
     /// Tokens for accounts in this store.
     ///
     /// # Errors
-    /// The key cannot be used.
+    /// A key cannot be used.
     pub(crate) fn new(store: Store, settings: &ServiceAccounts) -> Result<Self, KeyError> {
         let key = match &settings.signing_key {
             Some(pem) => SigningKey::from_pem(pem)?,
             None => SigningKey::generate()?,
         };
-        let issuer = settings.issuer.clone();
-        Ok(Self { key, issuer, store })
+        let mut others = Vec::new();
+        for pem in &settings.verification_keys {
+            others.extend(VerifyingKey::all_from_pem(pem)?);
+        }
+        Ok(Self {
+            key,
+            others,
+            issuer: settings.issuer.clone(),
+            store,
+        })
     }
 
     /// Who stands behind the tokens, and for whom they are made unless they name somebody else.
@@ -118,9 +127,20 @@ impl Tokens {
         &self.issuer
     }
 
-    /// The public key.
-    pub(crate) fn jwk(&self) -> Value {
-        self.key.jwk()
+    /// All keys that are believed.
+    fn keys(&self) -> impl Iterator<Item = &VerifyingKey> {
+        std::iter::once(self.key.public()).chain(&self.others)
+    }
+
+    /// The public keys.
+    pub(crate) fn jwks(&self) -> Vec<Value> {
+        let mut keys = Vec::new();
+        for key in self.keys().map(VerifyingKey::jwk) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     /// A token that counts from `now` (Unix seconds) on, for so many seconds.
@@ -175,7 +195,8 @@ impl Tokens {
         token: &str,
         wanted: &[String],
     ) -> Result<(UserInfo, Vec<String>), TokenError> {
-        let claims = self.key.verify(token).ok_or(TokenError::Foreign)?;
+        let claims = self.keys().find_map(|key| key.verify(token));
+        let claims = claims.ok_or(TokenError::Foreign)?;
         let claims = serde_json::from_value(claims).map_err(|_| TokenError::Foreign)?;
         match claims {
             Claims::Bound {
@@ -247,7 +268,9 @@ impl Tokens {
         let common: Vec<String> = common.cloned().collect();
         if common.is_empty() {
             return Err(refused(format!(
-                "token audiences {of_token:?} is invalid for the target audiences {wanted:?}"
+                "token audiences [\"{}\"] is invalid for the target audiences [\"{}\"]",
+                of_token.join("\" \""),
+                wanted.join("\" \""),
             )));
         }
         Ok(common)

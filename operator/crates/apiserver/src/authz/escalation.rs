@@ -2,14 +2,17 @@
 //!
 //! Whoever writes a role must hold all its rules already, or the verb `escalate` on it; whoever
 //! binds one must hold its rules, or the verb `bind` on it. A role that gathers others by label
-//! can come to hold anything, so only who may do everything may write one.
+//! can come to hold anything, so only who may do everything may write one. Owners and finalizers
+//! are free: a garbage collector needs no rules to let go of a role.
 
-use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::{Value, json};
 
-use super::rbac::{Binding, GROUP, Role};
-use super::rules::{ALL, list, uncovered};
-use super::{Attributes, Decision};
+use super::Attributes;
+use super::rbac::{Binding, GROUP, Role, together};
+use super::rules::{ALL, compact, list, uncovered};
 use crate::authn::{MASTERS, UserInfo};
 use crate::handlers::Call;
 use crate::meta;
@@ -30,55 +33,63 @@ pub(crate) fn check(call: &Call, new: &Value, old: Option<&Value>) -> Result<(),
 }
 
 fn role(call: &Call, new: &Value, old: Option<&Value>) -> Result<(), ApiError> {
-    let gathers = |object: &Value| !object["aggregationRule"].is_null();
-    let gathers = gathers(new) || old.is_some_and(gathers);
-    let same = |field: &str| old.is_some_and(|old| old[field] == new[field]);
-    if same("rules") && same("aggregationRule") {
+    // The name of a new role is in its body alone, which rules with names say nothing of.
+    if may(call, "escalate", &call.def.plural, &call.path.name) || lets_go(new, old) {
         return Ok(());
     }
-    if may(call, "escalate", &call.def.plural, meta::name(new)) {
+    let wanted = read::<Role>(new)?.rules.unwrap_or_default();
+    confirm(call, meta::name(new), &wanted)?;
+    let gathers = |object: &Value| {
+        let selectors = object["aggregationRule"]["clusterRoleSelectors"].as_array();
+        selectors.is_some_and(|selectors| !selectors.is_empty())
+    };
+    if !gathers(new) && !old.is_some_and(gathers) {
         return Ok(());
     }
-    let mut wanted = read::<Role>(new)?.rules.unwrap_or_default();
-    if gathers {
-        wanted.extend(everything());
-    }
-    confirm(call, meta::name(new), &wanted)
+    confirm(call, meta::name(new), &everything()).map_err(|_| ApiError::Forbidden {
+        subject: Subject::resource(&call.def, meta::name(new)),
+        message: "must have cluster-admin privileges to use the aggregationRule".to_owned(),
+    })
 }
 
 fn binding(call: &Call, new: &Value, old: Option<&Value>) -> Result<(), ApiError> {
-    let same = |field: &str| old.is_some_and(|old| old[field] == new[field]);
-    if same("subjects") && same("roleRef") {
-        return Ok(());
-    }
     let Binding { role_ref, .. } = read(new)?;
-    let plural = if role_ref.kind == "ClusterRole" {
-        "clusterroles"
-    } else {
-        "roles"
+    let plural = match role_ref.kind.as_str() {
+        "ClusterRole" => "clusterroles",
+        "Role" => "roles",
+        // Validation says so.
+        _ => return Ok(()),
     };
-    if may(call, "bind", plural, &role_ref.name) {
+    if may(call, "bind", plural, &role_ref.name) || lets_go(new, old) {
         return Ok(());
     }
     let rbac = &call.server.inner.rbac;
     let rules = rbac.rules_of_role(&role_ref, &call.path.namespace);
-    confirm(
-        call,
-        meta::name(new),
-        &rules.ok_or_else(|| missing(&role_ref, plural))?,
-    )
+    let missing = || ApiError::NotFound(Subject::resource(&call.def, &role_ref.name));
+    confirm(call, meta::name(new), &rules.ok_or_else(missing)?)
+}
+
+/// Does a change leave everything but owners and finalizers as it was?
+fn lets_go(new: &Value, old: Option<&Value>) -> bool {
+    let rest = |object: &Value| {
+        let mut object = object.clone();
+        if let Ok(metadata) = meta::fields(&mut object) {
+            for field in [
+                "finalizers",
+                "ownerReferences",
+                "managedFields",
+                "resourceVersion",
+            ] {
+                metadata.remove(field);
+            }
+        }
+        object
+    };
+    old.is_some_and(|old| rest(new) == rest(old))
 }
 
 fn read<T: serde::de::DeserializeOwned>(object: &Value) -> Result<T, ApiError> {
     serde_json::from_value(object.clone()).map_err(|error| ApiError::BadRequest(error.to_string()))
-}
-
-fn missing(role: &RoleRef, plural: &str) -> ApiError {
-    ApiError::NotFound(Subject {
-        group: GROUP.to_owned(),
-        resource: plural.to_owned(),
-        name: role.name.clone(),
-    })
 }
 
 /// May the user do this to roles in the namespace of the request?
@@ -92,7 +103,11 @@ fn may(call: &Call, verb: &str, plural: &str, name: &str) -> bool {
         name: name.to_owned(),
         ..Attributes::default()
     };
-    call.server.inner.rbac.authorize(&call.user, &attributes) == Decision::Allow
+    call.server
+        .inner
+        .rbac
+        .authorize(&call.user, &attributes)
+        .allows()
 }
 
 fn everything() -> [PolicyRule; 2] {
@@ -131,7 +146,8 @@ fn confirm(call: &Call, name: &str, wanted: &[PolicyRule]) -> Result<(), ApiErro
 }
 
 fn text(user: &UserInfo, lacking: &[PolicyRule], missing: &[String]) -> String {
-    let rules: Vec<String> = lacking.iter().map(shown).collect();
+    let rules: BTreeSet<String> = compact(lacking).iter().map(shown).collect();
+    let rules: Vec<String> = rules.into_iter().collect();
     let mut message = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         json!(user.name),
@@ -139,7 +155,7 @@ fn text(user: &UserInfo, lacking: &[PolicyRule], missing: &[String]) -> String {
         rules.join("\n")
     );
     if !missing.is_empty() {
-        message.push_str(&format!("; resolution errors: [{}]", missing.join(", ")));
+        message.push_str(&format!("; resolution errors: [{}]", together(missing)));
     }
     message
 }

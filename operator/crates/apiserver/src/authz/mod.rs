@@ -10,7 +10,7 @@ mod rbac;
 mod rules;
 
 pub(crate) use aggregate::run as aggregate;
-pub(crate) use rbac::{ACCOUNT_PREFIX, GROUP, Rbac};
+pub(crate) use rbac::{ACCOUNT_PREFIX, GROUP, Rbac, together};
 
 use crate::authn::UserInfo;
 use crate::handlers::Call;
@@ -40,10 +40,17 @@ pub struct Attributes {
 /// An authorizer's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes.
-    Allow,
+    /// Yes, with the binding that says so where there is one.
+    Allow(String),
     /// No, with a reason where there is one to tell.
     Deny(String),
+}
+
+impl Decision {
+    /// Is it a yes?
+    pub fn allows(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
 }
 
 /// What everybody may read, known or not, whatever the roles say.
@@ -72,7 +79,7 @@ pub(crate) fn may_create(call: &Call) -> Result<(), ApiError> {
         ..Attributes::default()
     };
     match call.server.inner.rbac.authorize(&call.user, &attributes) {
-        Decision::Allow => Ok(()),
+        Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) => Err(forbidden(&call.user, &attributes, &reason)),
     }
 }

@@ -6,6 +6,7 @@
 //! nobody anything.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,21 +125,22 @@ impl Rbac {
         if user.groups.iter().any(|group| group == MASTERS)
             || attributes.resource.is_empty() && reads && PUBLIC.contains(&&*attributes.path)
         {
-            return Decision::Allow;
+            return Decision::Allow(String::new());
         }
         let mut missing = Vec::new();
-        let flow = self.visit(user, &attributes.namespace, &mut missing, |rule| {
-            if allows(rule, attributes) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
+        let flow = self.visit(
+            user,
+            &attributes.namespace,
+            &mut missing,
+            |source, rule| match allows(rule, attributes) {
+                true => ControlFlow::Break(format!("RBAC: allowed by {source}")),
+                false => ControlFlow::Continue(()),
+            },
+        );
         match (flow, missing.as_slice()) {
-            (ControlFlow::Break(()), _) => Decision::Allow,
+            (ControlFlow::Break(reason), _) => Decision::Allow(reason),
             (_, []) => Decision::Deny(String::new()),
-            (_, [one]) => Decision::Deny(format!("RBAC: {one}")),
-            (_, many) => Decision::Deny(format!("RBAC: [{}]", many.join(", "))),
+            (_, many) => Decision::Deny(format!("RBAC: {}", together(many))),
         }
     }
 
@@ -146,9 +148,9 @@ impl Rbac {
     pub(crate) fn rules_of(&self, user: &UserInfo, namespace: &str) -> Granted {
         let mut granted = Granted::default();
         let rules = &mut granted.rules;
-        let _ = self.visit(user, namespace, &mut granted.missing, |rule| {
+        let _ = self.visit(user, namespace, &mut granted.missing, |_, rule| {
             rules.push(rule.clone());
-            ControlFlow::Continue(())
+            ControlFlow::<()>::Continue(())
         });
         granted
     }
@@ -159,28 +161,29 @@ impl Rbac {
     }
 
     /// Calls `act` with each rule that is bound to this user. Cluster-wide bindings come first.
-    fn visit(
+    fn visit<T>(
         &self,
         user: &UserInfo,
         namespace: &str,
         missing: &mut Vec<String>,
-        mut act: impl FnMut(&PolicyRule) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+        mut act: impl FnMut(&Source<'_>, &PolicyRule) -> ControlFlow<T>,
+    ) -> ControlFlow<T> {
         let index = self.index.read();
         let scopes = ["", namespace];
         for scope in &scopes[..if namespace.is_empty() { 1 } else { 2 }] {
-            for binding in index
-                .bindings
-                .get(*scope)
-                .into_iter()
-                .flat_map(BTreeMap::values)
-            {
-                let subjects = binding.subjects.iter().flatten();
-                if !subjects.into_iter().any(|subject| is(subject, user, scope)) {
+            for (name, binding) in index.bindings.get(*scope).into_iter().flatten() {
+                let mut subjects = binding.subjects.iter().flatten();
+                let Some(subject) = subjects.find(|subject| is(subject, user, scope)) else {
                     continue;
-                }
+                };
+                let source = Source {
+                    namespace: scope,
+                    name,
+                    role: &binding.role_ref,
+                    subject,
+                };
                 match index.role(&binding.role_ref, scope) {
-                    Some(rules) => rules.iter().try_for_each(&mut act)?,
+                    Some(rules) => rules.iter().try_for_each(|rule| act(&source, rule))?,
                     None => missing.push(not_found(&binding.role_ref)),
                 }
             }
@@ -326,6 +329,48 @@ fn is(subject: &Subject, user: &UserInfo, namespace: &str) -> bool {
     }
 }
 
+/// The binding, and the subject in it, by which somebody has a rule.
+struct Source<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    role: &'a RoleRef,
+    subject: &'a Subject,
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            namespace,
+            name,
+            role: RoleRef {
+                kind, name: role, ..
+            },
+            subject,
+        } = self;
+        match namespace.is_empty() {
+            true => write!(f, "ClusterRoleBinding {name:?}")?,
+            false => write!(f, "RoleBinding \"{name}/{namespace}\"")?,
+        }
+        write!(f, " of {kind} {role:?} to {} ", subject.kind)?;
+        let given = subject
+            .namespace
+            .as_deref()
+            .filter(|given| !given.is_empty());
+        match subject.kind.as_str() {
+            "ServiceAccount" => write!(f, "\"{}/{}\"", subject.name, given.unwrap_or(namespace)),
+            _ => write!(f, "{:?}", subject.name),
+        }
+    }
+}
+
+/// Several errors as one.
+pub(crate) fn together(errors: &[String]) -> String {
+    match errors {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
 fn not_found(role: &RoleRef) -> String {
     format!(
         "{}.{GROUP} \"{}\" not found",
@@ -466,17 +511,27 @@ mod tests {
         ];
         for (user, attributes, expected) in cases {
             let decision = rbac.authorize(&user, &attributes);
-            assert_eq!(
-                decision == Decision::Allow,
-                expected,
-                "{} {attributes:?}",
-                user.name
-            );
+            assert_eq!(decision.allows(), expected, "{} {attributes:?}", user.name);
         }
         assert_eq!(
             rbac.authorize(&user("eve", &[]), &asked("get", "secrets", "shop")),
             Decision::Deny("RBAC: role.rbac.authorization.k8s.io \"gone\" not found".into())
         );
+        let reason = |user: UserInfo, asked| match rbac.authorize(&user, &asked) {
+            Decision::Allow(reason) | Decision::Deny(reason) => reason,
+        };
+        assert_eq!(
+            reason(user("x", &["dev"]), asked("get", "secrets", "lab")),
+            "RBAC: allowed by ClusterRoleBinding \"team\" of ClusterRole \"reader\" to Group \"dev\""
+        );
+        assert_eq!(
+            reason(
+                user("system:serviceaccount:shop:robot", &[]),
+                asked("create", "secrets", "shop")
+            ),
+            "RBAC: allowed by RoleBinding \"robot/shop\" of Role \"writer\" to ServiceAccount \"robot/shop\""
+        );
+        assert_eq!(reason(user("x", &[MASTERS]), asked("get", "x", "")), "");
         assert_eq!(rbac.rules_of(&user("bob", &[]), "shop").rules.len(), 2);
         assert_eq!(rbac.rules_of(&user("bob", &[]), "").rules.len(), 0);
     }
@@ -491,14 +546,11 @@ mod tests {
         };
         for user in [UserInfo::anonymous(), UserInfo::new("u", &[])] {
             for public in ["/livez", "/readyz", "/healthz", "/health", "/version"] {
-                assert_eq!(rbac.authorize(&user, &path("get", public)), Decision::Allow);
-                assert_ne!(
-                    rbac.authorize(&user, &path("post", public)),
-                    Decision::Allow
-                );
+                assert!(rbac.authorize(&user, &path("get", public)).allows());
+                assert!(!rbac.authorize(&user, &path("post", public)).allows());
             }
             for closed in ["/", "/metrics", "/api", "/apis", "/openapi/v2", "/versions"] {
-                assert_ne!(rbac.authorize(&user, &path("get", closed)), Decision::Allow);
+                assert!(!rbac.authorize(&user, &path("get", closed)).allows());
             }
         }
     }
@@ -524,14 +576,14 @@ mod tests {
             Kind::ClusterRoleBindings,
             WatchEvent::Deleted(event(with_meta(good.clone()))),
         );
-        assert_ne!(rbac.authorize(&ann, &get), Decision::Allow);
+        assert!(!rbac.authorize(&ann, &get).allows());
         rbac.apply(
             Kind::ClusterRoleBindings,
             WatchEvent::Added(event(with_meta(good))),
         );
-        assert_eq!(rbac.authorize(&ann, &get), Decision::Allow);
+        assert!(rbac.authorize(&ann, &get).allows());
         let bad = with_meta(json!({"roleRef": 5}));
         rbac.apply(Kind::ClusterRoleBindings, WatchEvent::Modified(event(bad)));
-        assert_ne!(rbac.authorize(&ann, &get), Decision::Allow);
+        assert!(!rbac.authorize(&ann, &get).allows());
     }
 }

@@ -35,6 +35,23 @@ pub(super) fn uncovered(owned: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<Poli
         .collect()
 }
 
+/// Puts the verbs for one resource, or for one object of it, into one rule.
+pub(super) fn compact(parts: &[PolicyRule]) -> Vec<PolicyRule> {
+    let mut compacted: Vec<PolicyRule> = Vec::new();
+    for part in parts {
+        let same = |found: &&mut PolicyRule| {
+            part.non_resource_urls.is_none()
+                && (&found.api_groups, &found.resources, &found.resource_names)
+                    == (&part.api_groups, &part.resources, &part.resource_names)
+        };
+        match compacted.iter_mut().find(same) {
+            Some(found) => found.verbs.extend(part.verbs.iter().cloned()),
+            None => compacted.push(part.clone()),
+        }
+    }
+    compacted
+}
+
 /// A rule as rules with one verb and one resource or path each.
 fn parts(rule: &PolicyRule) -> Vec<PolicyRule> {
     let one = |text: &String| Some(vec![text.clone()]);

@@ -38,6 +38,8 @@ const ROOT_CA: &str = "kube-root-ca.crt";
 const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 /// Key of the authority in ConfigMaps and Secrets.
 const CA: &str = "ca.crt";
+const DESCRIPTION: &str = "kubernetes.io/description";
+const ABOUT_CA: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
 /// Pause after the store did not answer.
 const RETRY: Duration = Duration::from_secs(1);
 /// Changes that are looked at together.
@@ -164,7 +166,7 @@ async fn ensure(
     if found.is_some() {
         return Ok(found);
     }
-    object["metadata"] = json!({"name": name});
+    object["metadata"]["name"] = json!(name);
     let def = definition(server, plural)?;
     meta::fill_new(&mut object, &def, &namespace, &meta::now())?;
     put(server, &def, None, object, vec![guard.clone()]).await?;
@@ -176,7 +178,12 @@ async fn publish(server: &ApiServer, guard: &Guard) -> Result<(), ApiError> {
     let Some(ca) = &server.inner.config.service_accounts.root_ca else {
         return Ok(());
     };
-    let new = json!({"kind": "ConfigMap", "apiVersion": "v1", "data": {CA: ca}});
+    let new = json!({
+        "kind": "ConfigMap",
+        "apiVersion": "v1",
+        "metadata": {"annotations": {DESCRIPTION: ABOUT_CA}},
+        "data": {CA: ca},
+    });
     let Some(found) = ensure(server, "configmaps", ROOT_CA, guard, new).await? else {
         return Ok(());
     };
@@ -257,7 +264,7 @@ async fn settle(server: &ApiServer, stored: &Object) -> Result<(), ApiError> {
             Err(error) => Err(error),
         };
     };
-    if meta::is_deleting(&old) || meta::is_deleting(&account) {
+    if meta::is_deleting(&old) || meta::is_deleting(&account) || old["immutable"] == true {
         return Ok(());
     }
     let holder = Holder {

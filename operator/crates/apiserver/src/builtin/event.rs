@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Names, stored};
 use crate::admission::quota;
+use crate::meta;
 use crate::registry::{Conversion, ResourceDef, Strategy};
 use crate::server::{ApiServer, ServerError};
 use crate::status_error::ApiError;
 use crate::validation::FieldError;
+use crate::validation::names::qualified_name;
 
 const GROUP: &str = "events.k8s.io";
 /// How often old Events are looked for, at most.
@@ -33,10 +35,34 @@ const RENAMED: [(&str, &str); 7] = [
     ("reportingComponent", "reportingController"),
 ];
 
-/// See the module.
+/// Longest text of an Event of the new form, and of what it says besides.
+const LONGEST: [(&str, usize); 4] = [
+    ("reportingInstance", 128),
+    ("action", 128),
+    ("reason", 128),
+    ("message", 1024),
+];
+/// What is said once, in the new API.
+const FIXED: [&str; 13] = [
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+];
+
+/// See the module. Fields are told of by the names that they have in core, as in Kubernetes.
 struct EventStrategy {
-    /// The field that names the object.
-    object: &'static str,
+    /// Is it the form of `events.k8s.io`? That is strict, core takes nearly everything.
+    newer: bool,
 }
 
 impl Strategy for EventStrategy {
@@ -45,22 +71,137 @@ impl Strategy for EventStrategy {
     }
 
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        let (own, about) = (
-            &object["metadata"]["namespace"],
-            &object[self.object]["namespace"],
-        );
-        let elsewhere = about
-            .as_str()
-            .is_some_and(|about| !about.is_empty() && own != about);
-        if old.is_none() && elsewhere {
-            let field = format!("{}.namespace", self.object);
-            return vec![FieldError::invalid(
-                field,
-                about.clone(),
-                "does not match event.namespace",
-            )];
+        let mut problems = Vec::new();
+        self.check_legacy(object, &mut problems);
+        let series = old.is_none_or(|old| old["series"] != object["series"]);
+        if self.newer && series {
+            check_series(&object["series"], &mut problems);
         }
-        Vec::new()
+        match old {
+            _ if !self.newer => {}
+            None => self.check_new(object, &mut problems),
+            Some(old) => {
+                for name in FIXED {
+                    let (was, is) = (self.field(old, name), self.field(object, name));
+                    if was != is {
+                        let shown = match name {
+                            "reportingComponent" => "reportingController",
+                            name => name,
+                        };
+                        let detail = "field is immutable";
+                        problems.push(FieldError::invalid(shown, is.clone(), detail));
+                    }
+                }
+            }
+        }
+        problems
+    }
+}
+
+impl EventStrategy {
+    /// A field by its name in core.
+    fn field<'a>(&self, object: &'a Value, name: &str) -> &'a Value {
+        let renamed = RENAMED.iter().find(|(core, _)| self.newer && *core == name);
+        &object[renamed.map_or(name, |(_, newer)| newer)]
+    }
+
+    fn text<'a>(&self, object: &'a Value, name: &str) -> &'a str {
+        self.field(object, name).as_str().unwrap_or_default()
+    }
+
+    /// What both forms ask for.
+    fn check_legacy(&self, object: &Value, problems: &mut Vec<FieldError>) {
+        let own = meta::text(object, "namespace");
+        let about = self.field(object, "involvedObject")["namespace"].as_str();
+        let about = about.unwrap_or_default();
+        let timed = !self.text(object, "eventTime").is_empty();
+        // What is about no namespace is told of in one that is always there.
+        let fits = match (about, own) {
+            ("", "default") => true,
+            ("", "kube-system") => timed,
+            ("", _) => false,
+            (about, own) => timed || about == own,
+        };
+        if !fits {
+            let detail = "does not match event.namespace";
+            problems.push(FieldError::invalid(
+                "involvedObject.namespace",
+                about,
+                detail,
+            ));
+        }
+        if !timed {
+            return;
+        }
+        let place = if self.newer {
+            "reportingController"
+        } else {
+            "reportingComponent"
+        };
+        let reporter = self.text(object, "reportingComponent");
+        if reporter.is_empty() {
+            problems.push(FieldError::required(place, ""));
+        }
+        let wrong = qualified_name(reporter).into_iter();
+        problems.extend(wrong.map(|detail| FieldError::invalid(place, reporter, detail)));
+        for (name, most) in LONGEST {
+            let text = self.text(object, name);
+            if text.is_empty() && name != "message" {
+                problems.push(FieldError::required(name, ""));
+            }
+            if text.len() > most {
+                let detail = format!("can have at most {most} characters");
+                problems.push(FieldError::invalid(name, "", detail));
+            }
+        }
+    }
+
+    fn check_new(&self, object: &Value, problems: &mut Vec<FieldError>) {
+        if self.text(object, "eventTime").is_empty() {
+            problems.push(FieldError::required("eventTime", ""));
+        }
+        let kind = self.text(object, "type");
+        if !["Normal", "Warning"].contains(&kind) {
+            let detail = format!("has invalid value: {kind}");
+            problems.push(FieldError::invalid("type", "", detail));
+        }
+        let source = self.field(object, "source");
+        for (name, unset) in [
+            (
+                "firstTimestamp",
+                self.text(object, "firstTimestamp").is_empty(),
+            ),
+            (
+                "lastTimestamp",
+                self.text(object, "lastTimestamp").is_empty(),
+            ),
+            (
+                "count",
+                self.field(object, "count").as_i64().unwrap_or_default() == 0,
+            ),
+            ("source", source.as_object().is_none_or(Map::is_empty)),
+        ] {
+            if !unset {
+                problems.push(FieldError::invalid(name, "", "needs to be unset"));
+            }
+        }
+    }
+}
+
+fn check_series(series: &Value, problems: &mut Vec<FieldError>) {
+    if !series.is_object() {
+        return;
+    }
+    if series["count"].as_i64().unwrap_or_default() < 2 {
+        let problem = FieldError::invalid("series.count", "", "should be at least 2");
+        problems.push(problem);
+    }
+    if series["lastObservedTime"]
+        .as_str()
+        .unwrap_or_default()
+        .is_empty()
+    {
+        problems.push(FieldError::required("series.lastObservedTime", ""));
     }
 }
 
@@ -70,20 +211,13 @@ impl Strategy for EventStrategy {
 /// A schema that does not compile: a bug.
 pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
     let names = || Names::core("events", "Event", &["ev"]);
-    let core = stored::<CoreEvent>(
-        names(),
-        EventStrategy {
-            object: "involvedObject",
-        },
-    )?;
+    let core = stored::<CoreEvent>(names(), EventStrategy { newer: false })?;
     let newer = stored::<Event>(
         Names {
             group: GROUP,
             ..names()
         },
-        EventStrategy {
-            object: "regarding",
-        },
+        EventStrategy { newer: true },
     )?;
     Ok([
         ResourceDef {

@@ -5,6 +5,7 @@ mod config;
 pub(crate) mod crd;
 pub(crate) mod event;
 mod keyed;
+mod lease;
 mod limit_range;
 pub(crate) mod namespace;
 mod pod;
@@ -16,7 +17,7 @@ mod secret;
 use std::sync::Arc;
 
 use api_types::labels;
-use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenReview};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenRequest, TokenReview};
 use k8s_openapi::api::authorization::v1::{
     LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
 };
@@ -113,7 +114,7 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
             },
             ..stored::<ServiceAccount>(account, PlainStrategy { generation: false })?
         },
-        stored::<Lease>(lease, PlainStrategy { generation: false })?,
+        stored::<Lease>(lease, lease::LeaseStrategy)?,
         review::<SelfSubjectAccessReview>(Names::review(
             AUTHORIZATION,
             "selfsubjectaccessreviews",
@@ -197,6 +198,18 @@ fn stored<T: JsonSchema>(
         conversion: None,
         backing: Backing::Stored,
     })
+}
+
+/// What is posted to the subresource `token` of an account.
+///
+/// # Errors
+/// A schema that does not compile: a bug.
+pub(crate) fn token_request() -> Result<ResourceDef, ServerError> {
+    review::<TokenRequest>(Names::review(
+        "authentication.k8s.io",
+        "tokenrequests",
+        "TokenRequest",
+    ))
 }
 
 /// A kind that only answers.

@@ -6,7 +6,7 @@
 //! releases the finalizer `kubernetes`. It acts on what is there and may be run by several
 //! processes at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,10 +24,18 @@ use crate::meta;
 use crate::registry::{ResourceDef, Strategy, StrategyError, Subresources, Verb, WriteContext};
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
-use crate::validation::names::NameRule;
+use crate::validation::FieldError;
+use crate::validation::names::{NameRule, qualified_name};
 
-/// Namespaces that always exist.
-const PERMANENT: [&str; 2] = ["default", "kube-system"];
+/// Namespaces that are there from the start, and whether they stay.
+const INITIAL: [(&str, bool); 4] = [
+    ("default", true),
+    ("kube-node-lease", false),
+    ("kube-public", true),
+    ("kube-system", true),
+];
+/// What `spec.finalizers` may say without a domain.
+const STANDARD_FINALIZERS: [&str; 3] = [FINALIZER, "orphan", "foregroundDeletion"];
 const FINALIZER: &str = "kubernetes";
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// How soon a namespace whose contents wait for their finalizers is looked at again.
@@ -50,7 +58,11 @@ impl Strategy for NamespaceStrategy {
     fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
         name_label(object);
         if let Some(fields) = object.as_object_mut() {
-            fields.insert("spec".to_owned(), json!({"finalizers": [FINALIZER]}));
+            let mut finalizers = finalizers(fields.get("spec")).to_vec();
+            if !finalizers.iter().any(|item| item == FINALIZER) {
+                finalizers.push(json!(FINALIZER));
+            }
+            fields.insert("spec".to_owned(), json!({"finalizers": finalizers}));
             fields.insert("status".to_owned(), json!({"phase": "Active"}));
         }
     }
@@ -60,8 +72,39 @@ impl Strategy for NamespaceStrategy {
         name_label(object);
     }
 
+    fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut problems = Vec::new();
+        for (index, finalizer) in finalizers(object.get("spec")).iter().enumerate() {
+            let name = finalizer.as_str().unwrap_or_default();
+            let mut wrong = qualified_name(name);
+            if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
+                let detail = "name is neither a standard finalizer name nor is it fully qualified";
+                wrong.push(detail.to_owned());
+            }
+            let field = match old {
+                None => "spec.finalizers".to_owned(),
+                Some(_) => format!("spec.finalizers[{index}]"),
+            };
+            let wrong = wrong.into_iter();
+            problems.extend(wrong.map(|detail| FieldError::invalid(&field, name, detail)));
+        }
+        let (right, when) = match meta::is_deleting(object) {
+            true => ("Terminating", "not empty"),
+            false => ("Active", "empty"),
+        };
+        let phase = &object["status"]["phase"];
+        if old.is_some() && phase != right {
+            problems.push(FieldError::invalid(
+                "status.Phase",
+                phase.as_str().unwrap_or_default(),
+                format!("may only be '{right}' if `deletionTimestamp` is {when}"),
+            ));
+        }
+        problems
+    }
+
     fn may_delete(&self, object: &Value) -> Result<(), StrategyError> {
-        if PERMANENT.contains(&meta::name(object)) {
+        if INITIAL.contains(&(meta::name(object), true)) {
             return Err(StrategyError(
                 "this namespace may not be deleted".to_owned(),
             ));
@@ -70,6 +113,9 @@ impl Strategy for NamespaceStrategy {
     }
 
     fn prepare_delete(&self, object: &mut Value) {
+        if let Ok(metadata) = meta::fields(object) {
+            metadata.remove("deletionGracePeriodSeconds");
+        }
         if let Some(fields) = object.as_object_mut() {
             let status = fields.entry("status").or_insert_with(|| json!({}));
             if let Some(status) = status.as_object_mut() {
@@ -79,12 +125,24 @@ impl Strategy for NamespaceStrategy {
     }
 
     fn held(&self, object: &Value) -> bool {
-        let finalizers = object
-            .get("spec")
-            .and_then(|spec| spec.get("finalizers"))
-            .and_then(Value::as_array);
-        finalizers.is_some_and(|list| !list.is_empty())
+        !finalizers(object.get("spec")).is_empty()
     }
+}
+
+fn finalizers(spec: Option<&Value>) -> &[Value] {
+    let list = spec.and_then(|spec| spec.get("finalizers"));
+    list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// `new` as the subresource `finalize` takes it: with what belongs to the server as it is in `old`.
+///
+/// # Errors
+/// `BadRequest` when it is no object.
+pub(crate) fn finalized(mut new: Value, old: &Value) -> Result<Value, ApiError> {
+    meta::carry_over(&mut new, old)?;
+    name_label(&mut new);
+    new["status"] = old["status"].clone();
+    Ok(new)
 }
 
 fn name_label(object: &mut Value) {
@@ -100,7 +158,7 @@ fn name_label(object: &mut Value) {
 }
 
 /// `object` with the `spec.finalizers` of `source`.
-pub(crate) fn with_finalizers_of(object: &Value, source: &Value) -> Value {
+fn with_finalizers_of(object: &Value, source: &Value) -> Value {
     let mut object = object.clone();
     if let Some(fields) = object.as_object_mut()
         && let Some(spec) = fields
@@ -189,7 +247,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Value, ApiError> {
         .map_err(|error| ApiError::Internal(format!("a stored object is not JSON: {error}")))
 }
 
-/// Makes sure that the permanent namespaces exist.
+/// Makes sure that the first namespaces exist.
 ///
 /// # Errors
 /// The store does not answer.
@@ -198,7 +256,7 @@ pub(crate) async fn bootstrap(server: &ApiServer) -> Result<(), ApiError> {
     let def = snapshot
         .find("", "v1", "namespaces")
         .ok_or(ApiError::NoSuchPath)?;
-    for name in PERMANENT {
+    for (name, _) in INITIAL {
         let now = meta::now();
         let mut object =
             json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
@@ -284,7 +342,7 @@ async fn recheck(server: &ApiServer, waiting: &mut BTreeSet<Arc<str>>) -> Result
 async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     let known = server.inner.registry.snapshot().generation;
     let left = delete_contents(server, name).await?;
-    if left.is_empty() {
+    if left.resources.is_empty() {
         // Objects of a kind that only another process has heard of would be left behind.
         crd::load(server).await?;
         if server.inner.registry.snapshot().generation != known {
@@ -301,7 +359,7 @@ async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     }
     let mut object = old.clone();
     report(&mut object, &left);
-    if left.is_empty() {
+    if left.resources.is_empty() {
         object = without_finalizer(object);
     }
     if meta::is_no_op(&object, &old) {
@@ -320,7 +378,7 @@ async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
         guards: Vec::new(),
     };
     match store.commit(write).await {
-        Ok(_) => Ok(left.is_empty()),
+        Ok(_) => Ok(left.resources.is_empty()),
         // Somebody wrote it in the meantime: the next round sees what.
         Err(WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. }) => {
             Ok(false)
@@ -329,15 +387,24 @@ async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// Deletes what is in the namespace; returns what finalizers still hold, as `plural/name`.
-async fn delete_contents(server: &ApiServer, name: &str) -> Result<Vec<String>, ApiError> {
+/// What of a namespace is not gone yet.
+#[derive(Default)]
+struct Left {
+    /// How many objects there are of each resource.
+    resources: BTreeMap<String, usize>,
+    /// How many objects wait for each finalizer.
+    finalizers: BTreeMap<String, usize>,
+}
+
+/// Deletes what is in the namespace; returns what stays for now.
+async fn delete_contents(server: &ApiServer, name: &str) -> Result<Left, ApiError> {
     let snapshot = server.inner.registry.snapshot();
     // As in Kubernetes: whoever waits for its dependents does not any more.
     let options = DeleteOptions {
         policy: Some(Propagation::Background),
         ..DeleteOptions::default()
     };
-    let mut left = Vec::new();
+    let mut left = Left::default();
     for def in snapshot.stored().filter(|def| def.namespaced) {
         let query = ListQuery {
             resource: def.storage.clone(),
@@ -348,12 +415,16 @@ async fn delete_contents(server: &ApiServer, name: &str) -> Result<Vec<String>, 
             limit: None,
         };
         for object in server.inner.store.list(query).await?.objects {
-            match delete_stored(server, def, &object.key, &options).await {
-                Ok(Deleted::Gone(_)) | Err(ApiError::NotFound(_)) => {}
-                Ok(_) | Err(ApiError::Conflict { .. }) => {
-                    left.push(format!("{}/{}", def.qualified_plural(), object.key.name))
-                }
+            let marked = match delete_stored(server, def, &object.key, &options).await {
+                Ok(Deleted::Gone(_)) | Err(ApiError::NotFound(_)) => continue,
+                Ok(Deleted::Marked(marked)) => parse(&marked.json)?,
+                Ok(Deleted::WouldMark(_)) | Err(ApiError::Conflict { .. }) => Value::Null,
                 Err(error) => return Err(error),
+            };
+            let resource = format!("{}.{}", def.plural, def.group);
+            *left.resources.entry(resource).or_default() += 1;
+            for finalizer in meta::finalizers(&marked) {
+                *left.finalizers.entry(finalizer.to_owned()).or_default() += 1;
             }
         }
     }
@@ -371,46 +442,93 @@ fn without_finalizer(mut object: Value) -> Value {
     object
 }
 
-/// Says in a condition what the namespace waits for. A time moves only with the status, so that
-/// waiting writes nothing.
-fn report(object: &mut Value, left: &[String]) {
-    const TYPE: &str = "NamespaceContentRemaining";
-    let (status, reason, message) = match left {
-        [] => (
-            "False",
+/// Says in the conditions that Kubernetes has for it what the namespace waits for. A time moves only
+/// with the status, so that waiting writes nothing.
+fn report(object: &mut Value, left: &Left) {
+    let counted = |counts: &BTreeMap<String, usize>, has: &str| {
+        let parts = counts
+            .iter()
+            .map(|(name, count)| format!("{name} {has} {count} resource instances"));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    let remaining = match left.resources.is_empty() {
+        true => (
+            false,
             "ContentRemoved",
             "All content successfully removed".to_owned(),
         ),
-        left => {
-            let shown = left.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-            (
-                "True",
-                "SomeFinalizersRemain",
-                format!("{} objects wait for their finalizers: {shown}", left.len()),
-            )
+        false => {
+            let resources = counted(&left.resources, "has");
+            let message = format!("Some resources are remaining: {resources}");
+            (true, "SomeResourcesRemain", message)
         }
     };
-    let Some(fields) = object.get_mut("status").and_then(Value::as_object_mut) else {
+    let finalizers = match left.finalizers.is_empty() {
+        true => {
+            let message = "All content-preserving finalizers finished".to_owned();
+            (false, "ContentHasNoFinalizers", message)
+        }
+        false => {
+            let finalizers = counted(&left.finalizers, "in");
+            let message =
+                format!("Some content in the namespace has finalizers remaining: {finalizers}");
+            (true, "SomeFinalizersRemain", message)
+        }
+    };
+    let done = |reason, message: &str| (false, reason, message.to_owned());
+    let wanted = [
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            done(
+                "ResourcesDiscovered",
+                "All resources successfully discovered",
+            ),
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            done(
+                "ParsedGroupVersions",
+                "All legacy kube types successfully parsed",
+            ),
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            done(
+                "ContentDeleted",
+                "All content successfully deleted, may be waiting on finalization",
+            ),
+        ),
+        ("NamespaceContentRemaining", remaining),
+        ("NamespaceFinalizersRemaining", finalizers),
+    ];
+    let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else {
         return;
     };
-    let Some(conditions) = fields
+    let Some(conditions) = status
         .entry("conditions")
         .or_insert_with(|| json!([]))
         .as_array_mut()
     else {
         return;
     };
-    let same = |found: &Value| found["type"] == TYPE && found["status"] == status;
-    let since = conditions
-        .iter()
-        .find(|found| same(found))
-        .map(|found| found["lastTransitionTime"].clone());
-    conditions.retain(|found| found["type"] != TYPE);
-    conditions.push(json!({
-        "type": TYPE,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": since.unwrap_or_else(|| json!(meta::now())),
-    }));
+    for (kind, (holds, reason, message)) in wanted {
+        let status = if holds { "True" } else { "False" };
+        let old = conditions.iter_mut().find(|found| found["type"] == kind);
+        let since = old.as_ref().filter(|old| old["status"] == status);
+        let since = since.map_or_else(
+            || json!(meta::now()),
+            |old| old["lastTransitionTime"].clone(),
+        );
+        let new = json!({
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": since,
+        });
+        match old {
+            Some(old) => *old = new,
+            None => conditions.push(new),
+        }
+    }
 }

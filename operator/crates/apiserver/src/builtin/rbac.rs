@@ -8,7 +8,7 @@ use crate::authz::GROUP;
 use crate::registry::{ResourceDef, Strategy, WriteContext};
 use crate::server::ServerError;
 use crate::validation::FieldError;
-use crate::validation::names::{NameRule, label, subdomain};
+use crate::validation::names::{NameRule, label_value, qualified_name, subdomain};
 
 /// The four kinds.
 ///
@@ -117,18 +117,28 @@ fn check_rule(rule: &Value, field: &str, namespaced: bool, problems: &mut Vec<Fi
 }
 
 fn check_selector(selector: &Value, field: &str, problems: &mut Vec<FieldError>) {
+    let before = problems.len();
+    let labels = format!("{field}.matchLabels");
+    for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+        let value = value.as_str().unwrap_or_default();
+        invalid(&labels, key, qualified_name(key), problems);
+        invalid(&labels, value, label_value(value), problems);
+    }
     for (index, found) in items(selector, "matchExpressions").iter().enumerate() {
-        let values = items(found, "values").len();
         let place = format!("{field}.matchExpressions[{index}]");
-        match found["operator"].as_str().unwrap_or_default() {
-            "In" | "NotIn" if values == 0 => problems.push(FieldError::required(
+        let values = items(found, "values");
+        let operator = found["operator"].as_str().unwrap_or_default();
+        match operator {
+            "In" | "NotIn" if values.is_empty() => problems.push(FieldError::required(
                 format!("{place}.values"),
                 "must be specified when `operator` is 'In' or 'NotIn'",
             )),
-            "Exists" | "DoesNotExist" if values > 0 => problems.push(FieldError::forbidden(
-                format!("{place}.values"),
-                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-            )),
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                problems.push(FieldError::forbidden(
+                    format!("{place}.values"),
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                ));
+            }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => problems.push(FieldError::invalid(
                 format!("{place}.operator"),
@@ -136,7 +146,24 @@ fn check_selector(selector: &Value, field: &str, problems: &mut Vec<FieldError>)
                 "not a valid selector operator",
             )),
         }
+        let key = found["key"].as_str().unwrap_or_default();
+        invalid(&format!("{place}.key"), key, qualified_name(key), problems);
+        for (index, value) in values.iter().enumerate() {
+            let (place, value) = (format!("{place}.values[{index}]"), value.as_str());
+            let value = value.unwrap_or_default();
+            invalid(&place, value, label_value(value), problems);
+        }
     }
+    if problems.len() > before {
+        let detail = "invalid label selector.";
+        problems.push(FieldError::invalid(field, Value::Null, detail));
+    }
+}
+
+/// Notes what is wrong with a value, one problem per complaint.
+fn invalid(field: &str, value: &str, wrong: Vec<String>, problems: &mut Vec<FieldError>) {
+    let wrong = wrong.into_iter();
+    problems.extend(wrong.map(|detail| FieldError::invalid(field, value, detail)));
 }
 
 struct BindingStrategy {
@@ -168,11 +195,15 @@ impl Strategy for BindingStrategy {
             check_subject(subject, &field, self.namespaced, &mut problems);
         }
         if old.is_some_and(|old| old["roleRef"] != binding["roleRef"]) {
-            problems.push(FieldError::invalid(
-                "roleRef",
-                binding["roleRef"].clone(),
-                "cannot change roleRef",
-            ));
+            let part = |field: &str| binding["roleRef"][field].clone();
+            // As Kubernetes shows it.
+            let shown = json!({
+                "APIGroup": part("apiGroup"),
+                "Kind": part("kind"),
+                "Name": part("name"),
+            });
+            let problem = FieldError::invalid("roleRef", shown, "cannot change roleRef");
+            problems.push(problem);
         }
         problems
     }
@@ -200,9 +231,8 @@ impl BindingStrategy {
         if text("name").is_empty() {
             problems.push(FieldError::required("roleRef.name", ""));
         }
-        let wrong = NameRule::PathSegment.check(text("name"), false).into_iter();
-        problems
-            .extend(wrong.map(|detail| FieldError::invalid("roleRef.name", text("name"), detail)));
+        let wrong = NameRule::PathSegment.check(text("name"), false);
+        invalid("roleRef.name", text("name"), wrong, problems);
     }
 }
 
@@ -230,19 +260,10 @@ fn check_subject(subject: &Value, field: &str, namespaced: bool, problems: &mut 
     let wanted = match text("kind") {
         "ServiceAccount" => {
             if !name.is_empty() {
-                let wrong = subdomain(name).into_iter();
-                problems.extend(
-                    wrong.map(|text| FieldError::invalid(format!("{field}.name"), name, text)),
-                );
+                invalid(&format!("{field}.name"), name, subdomain(name), problems);
             }
-            let place = format!("{field}.namespace");
-            match text("namespace") {
-                "" if !namespaced => problems.push(FieldError::required(place, "")),
-                "" => {}
-                namespace => {
-                    let wrong = label(namespace).into_iter();
-                    problems.extend(wrong.map(|text| FieldError::invalid(&place, namespace, text)));
-                }
+            if !namespaced && text("namespace").is_empty() {
+                problems.push(FieldError::required(format!("{field}.namespace"), ""));
             }
             ""
         }

@@ -35,7 +35,7 @@ pub(crate) async fn apply(call: &Call, part: Part) -> Reply {
         }
         authz::may_create(call)?;
         match insert(call, stated.proposal(call, None)?).await {
-            Err(ApiError::AlreadyExists(_)) if !call.query.dry_run()? => {}
+            Err(ApiError::AlreadyExists(_) | ApiError::Leaving(_)) if !call.query.dry_run()? => {}
             done => {
                 return done.and_then(|written: Written| written.reply(call, StatusCode::CREATED));
             }

@@ -10,11 +10,11 @@ use crate::registry::Backing;
 
 /// `POST …` to a collection.
 pub(crate) async fn create(call: &Call) -> Reply {
+    if call.def.backing == Backing::Review {
+        return review::answer(call).await;
+    }
     let decoded = decode::body(call.content_type(), &call.body)?;
     check_readable(&call.def, &decoded.value)?;
-    if call.def.backing == Backing::Review {
-        return review::answer(call, decoded.value).await;
-    }
     let proposal = Proposal {
         object: decoded.value,
         problems: decoded.problems,

@@ -81,9 +81,12 @@ pub(crate) async fn delete_stored(
                 subject: Subject::resource(def, &key.name),
                 message: error.to_string(),
             })?;
-        let changed = options
-            .policy
-            .is_some_and(|policy| policy.put_on(&mut object));
+        // What waits for more than finalizers is told once.
+        let told = meta::is_deleting(&object) && def.strategy.held(&object);
+        let changed = !told
+            && options
+                .policy
+                .is_some_and(|policy| policy.put_on(&mut object));
         let held = is_held(def, &object);
         if held && !changed && meta::is_deleting(&object) {
             return Ok(Deleted::Marked(current));

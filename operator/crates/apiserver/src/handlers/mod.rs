@@ -34,7 +34,7 @@ pub(crate) use patch::{Format as PatchFormat, patch, patched};
 pub(crate) use update::update;
 pub(crate) use watch::{Streaming, watch};
 pub(crate) use websocket::{credentials, upgrade};
-pub(crate) use write::{Part, Proposal, conflict, is_held, rewrite};
+pub(crate) use write::{Part, Proposal, conflict, is_held, received, rewrite, tracked};
 
 use crate::authn::UserInfo;
 use crate::flow;

@@ -21,7 +21,7 @@ use crate::admission::{Limits, quota};
 use crate::audit::Outcome;
 use crate::authz::escalation;
 use crate::builtin::namespace;
-use crate::decode::nul_at;
+use crate::decode::{self, nul_at};
 use crate::managed_fields::{self, FieldSet, Manager};
 use crate::meta;
 use crate::negotiate::served;
@@ -45,7 +45,7 @@ pub(crate) enum Part {
     Main,
     /// `status` alone.
     Status,
-    /// `spec.finalizers` of a namespace alone.
+    /// Everything of a namespace, its `spec.finalizers` too, but its status.
     Finalize,
 }
 
@@ -95,6 +95,18 @@ impl Written {
     }
 }
 
+/// What a client posts to be answered, not stored: of the kind `def`, in its proper form.
+pub(crate) fn received(call: &Call, def: &ResourceDef) -> Result<Value, ApiError> {
+    call.query.dry_run()?;
+    let decoded = decode::body(call.content_type(), &call.body)?;
+    let mut object = decoded.value;
+    check_readable(def, &object)?;
+    check_type(def, &mut object)?;
+    check_namespace(call, &object)?;
+    admit(call, def, &mut object, decoded.problems)?;
+    Ok(object)
+}
+
 /// Stores a new object.
 pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, ApiError> {
     let def = &*call.def;
@@ -108,7 +120,7 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
         ));
     }
     let generated = meta::name(&object).is_empty();
-    admit(call, &mut object, proposal.problems)?;
+    admit(call, def, &mut object, proposal.problems)?;
     if !proposal.tracked {
         object = tracked(call, None, object);
     }
@@ -122,14 +134,16 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
         .prepare_create(&mut object, &WriteContext { now: &now });
     let limits = Limits::of(call).await?;
     limits.fill(&mut object, None);
-    validate_new(def, &object)?;
     escalation::check(call, &object, None)?;
+    validate_new(def, &object)?;
     quota::check_names(&call.server, def, &object, None)?;
     limits.check(def, &object, None)?;
     let attempts = if generated { GENERATED } else { 1 };
     for _ in 0..attempts {
         match insert_once(call, &object).await {
-            Err(ApiError::AlreadyExists(_)) if generated => meta::generate_again(&mut object)?,
+            Err(ApiError::AlreadyExists(_) | ApiError::Leaving(_)) if generated => {
+                meta::generate_again(&mut object)?
+            }
             done => return done,
         }
     }
@@ -143,7 +157,14 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
     let (def, store) = (&*call.def, &call.server.inner.store);
     let name = meta::name(object);
     let key = call.key_of(name);
-    let exists = || ApiError::AlreadyExists(Subject::resource(def, name));
+    let exists = |found: Option<&Object>| {
+        let leaves = found.and_then(|found| serde_json::from_slice(&found.json).ok());
+        let subject = Subject::resource(def, name);
+        match leaves.is_some_and(|found: Value| meta::is_deleting(&found)) {
+            true => ApiError::Leaving(subject),
+            false => ApiError::AlreadyExists(subject),
+        }
+    };
     for _ in 0..ATTEMPTS {
         let guards = match def.namespaced {
             true => vec![
@@ -166,14 +187,14 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
             quota::check(&call.server, def, None, &write).await?;
             let found = store.get(&key, Consistency::Latest).await?;
             return if found.is_some() {
-                Err(exists())
+                Err(exists(found.as_deref()))
             } else {
                 Ok(Written::Dry(object.clone()))
             };
         }
         match quota::commit(&call.server, def, None, write).await? {
             Ok(stored) => return Ok(Written::Stored(stored)),
-            Err(WriteError::Conflict { .. }) => return Err(exists()),
+            Err(WriteError::Conflict { current }) => return Err(exists(current.as_deref())),
             // The namespace changed: look at it again.
             Err(WriteError::Guard(_) | WriteError::Replace { .. }) => {}
             Err(WriteError::Store(error)) => return Err(error.into()),
@@ -319,21 +340,21 @@ fn prepare(
     check_type(def, &mut new)?;
     check_place(call, &new)?;
     check_identity(def, &new, old)?;
-    admit(call, &mut new, proposal.problems)?;
+    admit(call, def, &mut new, proposal.problems)?;
     if !proposal.tracked {
         new = tracked(call, Some(old), new);
     }
     let mut new = match part {
         Part::Main => main_update(def, new, old)?,
         Part::Status => with_managers_of(with_field_of(old, &new, "status"), &new),
-        Part::Finalize => with_managers_of(namespace::with_finalizers_of(old, &new), &new),
+        Part::Finalize => namespace::finalized(new, old)?,
     };
     if part == Part::Main {
         limits.fill(&mut new, Some(old));
         meta::count_generation(&mut new, old, def);
     }
-    validate_changed(def, &new, old)?;
     escalation::check(call, &new, Some(old))?;
+    validate_changed(def, &new, old)?;
     quota::check_names(&call.server, def, &new, Some(old))?;
     limits.check(def, &new, Some(old))?;
     managed_fields::keep_times_if_unchanged(old, &mut new);
@@ -355,7 +376,8 @@ pub(super) fn with_manager<T>(call: &Call, act: impl FnOnce(&Manager<'_>, &Field
     act(&manager, &reset)
 }
 
-fn tracked(call: &Call, old: Option<&Value>, new: Value) -> Value {
+/// `new`, with this write of it noted in its `managedFields`.
+pub(crate) fn tracked(call: &Call, old: Option<&Value>, new: Value) -> Value {
     // A view has one writer: there is nobody to tell his fields from.
     if call.def.strategy.view().is_some() {
         return new;
@@ -447,18 +469,23 @@ fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
 
 /// Name and namespace must be those of the path, where both say something.
 pub(super) fn check_place(call: &Call, object: &Value) -> Result<(), ApiError> {
-    let (namespace, name) = (meta::text(object, "namespace"), meta::name(object));
-    let path = &call.path;
-    if call.def.namespaced && !namespace.is_empty() && namespace != path.namespace {
-        return Err(ApiError::BadRequest(format!(
-            "the namespace of the provided object does not match the namespace sent on the request ({namespace} is not {})",
-            path.namespace
-        )));
-    }
+    check_namespace(call, object)?;
+    let (path, name) = (&call.path, meta::name(object));
     if !path.name.is_empty() && !name.is_empty() && name != path.name {
         return Err(ApiError::BadRequest(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             path.name
+        )));
+    }
+    Ok(())
+}
+
+fn check_namespace(call: &Call, object: &Value) -> Result<(), ApiError> {
+    let (path, namespace) = (&call.path, meta::text(object, "namespace"));
+    if call.def.namespaced && !namespace.is_empty() && namespace != path.namespace {
+        return Err(ApiError::BadRequest(format!(
+            "the namespace of the provided object does not match the namespace sent on the request ({namespace} is not {})",
+            path.namespace
         )));
     }
     Ok(())
@@ -493,8 +520,12 @@ fn check_identity(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), Api
 }
 
 /// Prunes what is unknown, drops nulls that mean nothing, applies defaults.
-fn admit(call: &Call, object: &mut Value, mut problems: Vec<String>) -> Result<(), ApiError> {
-    let def = &*call.def;
+fn admit(
+    call: &Call,
+    def: &ResourceDef,
+    object: &mut Value,
+    mut problems: Vec<String>,
+) -> Result<(), ApiError> {
     if let Some(path) = nul_at(object) {
         let detail = "must not contain the character \\u0000";
         let problem = FieldError::invalid(path.trim_start_matches('.'), "…", detail);

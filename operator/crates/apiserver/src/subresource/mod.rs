@@ -13,10 +13,14 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
     let declared = &call.def.subresources;
     match name {
         "status" if declared.status => part(call, method, Part::Status).await,
-        "finalize" if declared.finalize && method == Method::PUT => {
-            handlers::update(call, Part::Finalize).await
-        }
-        "token" if declared.token && method == Method::POST => token::create(call).await,
+        "finalize" if declared.finalize => match *method {
+            Method::PUT => handlers::update(call, Part::Finalize).await,
+            _ => Err(ApiError::MethodNotAllowed),
+        },
+        "token" if declared.token => match *method {
+            Method::POST => token::create(call).await,
+            _ => Err(ApiError::MethodNotAllowed),
+        },
         "scale" => match &declared.scale {
             Some(paths) => scale::answer(call, method, paths).await,
             None => Err(ApiError::NoSuchPath),

@@ -60,7 +60,9 @@ pub fn subdomain(value: &str) -> Vec<String> {
 /// RFC 1123 label.
 pub fn label(value: &str) -> Vec<String> {
     let mut errors = too_long(value, LABEL_MAX);
-    if !is_label(value) {
+    if value.contains('.') && value.split('.').all(is_label) {
+        errors.push("must not contain dots".into());
+    } else if !is_label(value) {
         errors.push(format!("{LABEL_MESSAGE} (e.g. 'my-name',  or '123-abc', regex used for validation is '{LABEL_FORMAT}')"));
     }
     errors
@@ -208,11 +210,16 @@ mod tests {
             ]
         );
         assert_eq!(
-            label("a.b"),
+            label("A"),
             [
                 "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
             ]
         );
+    }
+
+    #[test]
+    fn a_subdomain_is_told_what_makes_it_no_label() {
+        assert_eq!(label("a.b"), ["must not contain dots"]);
     }
 
     #[test]

@@ -132,9 +132,10 @@ async fn a_token_says_whose_it_is_and_lets_in() {
         (
             &json!("TokenRequest"),
             &json!("robot"),
-            &json!({"audiences": [ISSUER], "expirationSeconds": 600})
+            &json!({"audiences": [ISSUER], "expirationSeconds": 600, "boundObjectRef": null})
         )
     );
+    assert_eq!(answer["metadata"]["uid"], robot["metadata"]["uid"]);
     let token = text(&answer["status"]["token"]);
     let claims = part(&token, 1);
     let name = "system:serviceaccount:default:robot";
@@ -211,18 +212,22 @@ async fn what_is_asked_for_is_checked() {
     ask(json!([]))
         .await
         .fails(400, "cannot be handled as a TokenRequest");
-    for (kind, version, says) in [
-        ("Pod", "v1", "type /v1, Kind=Pod: only Secrets"),
+    for (kind, version, name, code, says) in [
+        ("Pod", "v1", "x", 404, "pods \"x\" not found"),
+        ("Node", "v1", "x", 404, "nodes \"x\" not found"),
+        ("Secret", "v1", "", 400, "Name parameter required."),
         (
             "Node",
             "obiente.cloud/v1alpha1",
-            "type obiente.cloud/v1alpha1, Kind=Node",
+            "x",
+            400,
+            "cannot bind token to object of type obiente.cloud/v1alpha1, Kind=Node",
         ),
     ] {
-        let reference = json!({"kind": kind, "apiVersion": version, "name": "x"});
+        let reference = json!({"kind": kind, "apiVersion": version, "name": name});
         ask(json!({"boundObjectRef": reference}))
             .await
-            .fails(400, says);
+            .fails(code, says);
     }
     let secret = json!({"kind": "Secret", "apiVersion": "v1", "name": "x", "uid": "1"});
     ask(json!({"boundObjectRef": secret}))
@@ -244,7 +249,30 @@ async fn what_is_asked_for_is_checked() {
     api.post(&path, &other)
         .await
         .fails(400, "the kind in the data (TokenReview)");
-    api.get(&path).await.fails(404, "could not find");
+    api.get(&path)
+        .await
+        .fails(405, "does not allow this method");
+    let other = json!({"metadata": {"uid": "1"}});
+    api.post(&path, &other)
+        .await
+        .fails(409, "the UID in the token request (1) does not match");
+    let unknown = json!({"spec": {"foo": 1}, "status": {"token": "mine"}});
+    let answer = api.post(&path, &unknown).await;
+    assert_eq!(
+        answer.headers["warning"],
+        "299 - \"unknown field \\\"spec.foo\\\"\""
+    );
+    assert_ne!(answer.is(201)["status"]["token"], "mine");
+    api.post(&format!("{path}?fieldValidation=Strict"), &unknown)
+        .await
+        .fails(400, "unknown field \"spec.foo\"");
+    api.post(&format!("{path}?dryRun=Some"), &json!({}))
+        .await
+        .fails(422, "dryRun: Unsupported value");
+    let elsewhere = path.replace("default", "nowhere");
+    api.post(&elsewhere, &json!({}))
+        .await
+        .fails(404, "namespaces \"nowhere\" not found");
     let nobody = format!("{ACCOUNTS}/nobody/token");
     api.post(&nobody, &json!({}))
         .await
@@ -320,7 +348,7 @@ async fn tokens_count_for_their_audience_their_time_and_their_account() {
         let status = review(&api, &token, &[]).await;
         let error = text(&status["error"]);
         assert!(
-            status["authenticated"] == json!(false) && error.contains(says),
+            status["user"] == json!({}) && error.contains(says),
             "{error}"
         );
     }
@@ -499,7 +527,37 @@ async fn the_key_is_published_to_accounts() {
     assert_eq!(document["jwks_uri"], format!("{ISSUER}/openid/v1/jwks"));
     let keys = found("/openid/v1/jwks", &robot).await.is(200);
     assert_eq!(keys["keys"][0]["kid"], part(&robot, 0)["kid"]);
+    let answer = api.get("/openid/v1/jwks").await;
+    assert_eq!(answer.headers["content-type"], "application/jwk-set+json");
+    assert_eq!(answer.headers["cache-control"], "public, max-age=3600");
     found(openid, "").await.fails(403, "system:anonymous");
+}
+
+/// The signing key is changed without a token that ends early.
+#[tokio::test]
+async fn a_key_can_be_replaced() {
+    let (old, new) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let with = |key: &KeyPair, also: Option<&KeyPair>| {
+        let mut config = config(key, CA);
+        let keys = also.into_iter().map(KeyPair::public_key_pem);
+        config.service_accounts.verification_keys = keys.collect();
+        config
+    };
+    let before = api_with(with(&old, Some(&new))).await;
+    account(&before, "robot").await;
+    let first = token(&before, "robot", json!({})).await;
+    let after = api_beside_as(&before, with(&new, Some(&old))).await;
+    let second = token(&after, "robot", json!({})).await;
+    assert_ne!(part(&first, 0)["kid"], part(&second, 0)["kid"]);
+    for api in [&before, &after] {
+        whoami(api, &first).await.is(201);
+        whoami(api, &second).await.is(201);
+        let keys = api.get("/openid/v1/jwks").await.is(200);
+        assert_eq!(keys["keys"].as_array().unwrap().len(), 2);
+    }
+    let done = api_beside_as(&before, with(&new, None)).await;
+    whoami(&done, &first).await.fails(401, "Unauthorized");
+    whoami(&done, &second).await.is(201);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is particular about built-in kinds.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::api;
 
@@ -127,6 +127,50 @@ async fn events_have_two_forms() {
     api.post(&format!("{DEFAULT}/events"), &other)
         .await
         .fails(422, "does not match event.namespace");
+    // The new form is strict, and what was said stays.
+    let changed = |field: &str, value: Value| {
+        let mut event = event.clone();
+        event["metadata"]["name"] = json!("g");
+        event[field] = value;
+        event
+    };
+    for (field, value, says) in [
+        ("eventTime", Value::Null, "eventTime: Required value"),
+        (
+            "type",
+            json!("Foo"),
+            "type: Invalid value: \"\": has invalid value: Foo",
+        ),
+        (
+            "note",
+            json!("x".repeat(1025)),
+            "message: Invalid value: \"\": can have at most 1024",
+        ),
+        ("action", json!(""), "action: Required value"),
+        (
+            "deprecatedCount",
+            json!(1),
+            "count: Invalid value: \"\": needs to be unset",
+        ),
+        (
+            "reportingController",
+            json!("a b"),
+            "reportingController: Invalid value: \"a b\"",
+        ),
+    ] {
+        api.post(newer, &changed(field, value))
+            .await
+            .fails(422, says);
+    }
+    let note = json!({"note": "other"});
+    api.merge(&format!("{newer}/e"), &note)
+        .await
+        .fails(422, "message: Invalid value: \"other\": field is immutable");
+    let series = json!({"series": {"count": 1, "lastObservedTime": "2026-01-01T00:01:00.000000Z"}});
+    api.merge(&format!("{newer}/e"), &series).await.fails(
+        422,
+        "series.count: Invalid value: \"\": should be at least 2",
+    );
 }
 
 #[tokio::test]

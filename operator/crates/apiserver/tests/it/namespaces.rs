@@ -20,7 +20,8 @@ async fn it_begins() {
         .iter()
         .map(|item| item["metadata"]["name"].clone())
         .collect();
-    assert_eq!(names, ["default", "kube-system"]);
+    let initial = ["default", "kube-node-lease", "kube-public", "kube-system"];
+    assert_eq!(names, initial);
     let made = api.post(NAMESPACES, &namespace("shop")).await.is(201);
     assert_eq!(
         made["metadata"]["labels"],
@@ -29,12 +30,15 @@ async fn it_begins() {
     assert_eq!(made["status"], json!({"phase": "Active"}));
     assert_eq!(made["spec"], json!({"finalizers": ["kubernetes"]}));
     assert!(made["metadata"].get("generation").is_none());
-    api.post(NAMESPACES, &namespace("a.b"))
-        .await
-        .fails(422, "metadata.name: Invalid value: \"a.b\"");
-    api.delete(&format!("{NAMESPACES}/default"))
-        .await
-        .fails(403, "this namespace may not be deleted");
+    api.post(NAMESPACES, &namespace("a.b")).await.fails(
+        422,
+        "metadata.name: Invalid value: \"a.b\": must not contain dots",
+    );
+    for permanent in ["default", "kube-public", "kube-system"] {
+        api.delete(&format!("{NAMESPACES}/{permanent}"))
+            .await
+            .fails(403, "this namespace may not be deleted");
+    }
     let missing = WIDGETS.replace("default", "nowhere");
     api.post(&missing, &widget("a"))
         .await
@@ -67,14 +71,59 @@ async fn it_ends_with_its_contents() {
     api.until(&format!("{widgets}/free"), 404).await;
     api.until(&format!("{secrets}/s"), 404).await;
     let mut watch = api.watch(&format!("{NAMESPACES}?watch=true")).await;
-    let message = loop {
+    let conditions = loop {
         let event = watch.next().await.unwrap();
-        let found = &event["object"]["status"]["conditions"][0]["message"];
-        if let Some(message) = found.as_str() {
-            break message.to_owned();
+        let found = &event["object"]["status"]["conditions"];
+        if let Some(conditions) = found.as_array() {
+            break conditions.clone();
         }
     };
-    assert!(message.contains("widgets.test.example/held"), "{message}");
+    let said: Vec<_> = conditions
+        .iter()
+        .map(|found| {
+            ["type", "status", "reason", "message"].map(|field| found[field].as_str().unwrap())
+        })
+        .collect();
+    let expected = [
+        [
+            "NamespaceDeletionDiscoveryFailure",
+            "False",
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ],
+        [
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "False",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ],
+        [
+            "NamespaceDeletionContentFailure",
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ],
+        [
+            "NamespaceContentRemaining",
+            "True",
+            "SomeResourcesRemain",
+            "Some resources are remaining: widgets.test.example has 1 resource instances",
+        ],
+        [
+            "NamespaceFinalizersRemaining",
+            "True",
+            "SomeFinalizersRemain",
+            "Some content in the namespace has finalizers remaining: test.example/f in 1 resource instances",
+        ],
+    ];
+    assert_eq!(said, expected);
+    api.post(NAMESPACES, &namespace("shop")).await.fails(
+        409,
+        "object is being deleted: namespaces \"shop\" already exists",
+    );
+    api.post(&widgets, &widget("held"))
+        .await
+        .fails(403, "because it is being terminated");
 
     api.merge(
         &format!("{widgets}/held"),
@@ -84,6 +133,51 @@ async fn it_ends_with_its_contents() {
     .is(200);
     api.until(&format!("{NAMESPACES}/shop"), 404).await;
     api.post(NAMESPACES, &namespace("shop")).await.is(201);
+}
+
+/// Whoever put a finalizer of their own into `spec` is waited for, and takes it off by `finalize`.
+#[tokio::test]
+async fn it_waits_for_its_own_finalizers() {
+    let api = api().await;
+    let mut shop = namespace("shop");
+    shop["spec"] = json!({"finalizers": ["short"]});
+    api.post(NAMESPACES, &shop).await.fails(
+        422,
+        "name is neither a standard finalizer name nor is it fully qualified",
+    );
+    shop["spec"] = json!({"finalizers": ["test.example/f"]});
+    let made = api.post(NAMESPACES, &shop).await.is(201);
+    let both = json!(["test.example/f", "kubernetes"]);
+    assert_eq!(made["spec"]["finalizers"], both);
+    let path = format!("{NAMESPACES}/shop");
+    let status = json!({"status": {"phase": "Terminating"}});
+    api.merge(&format!("{path}/status"), &status)
+        .await
+        .fails(422, "may only be 'Active' if `deletionTimestamp` is empty");
+    let finalize = format!("{path}/finalize");
+    api.get(&finalize).await.fails(405, "does not allow");
+    shop["spec"] = json!({"finalizers": ["kubernetes", "short"]});
+    api.put(&finalize, &shop)
+        .await
+        .fails(422, "spec.finalizers[1]: Invalid value: \"short\"");
+
+    let marked = api.delete(&path).await.is(200);
+    assert!(marked["metadata"]["deletionGracePeriodSeconds"].is_null());
+    let orphan = r#"{"propagationPolicy": "Orphan"}"#;
+    let again = api.with("DELETE", &path, "application/json", orphan);
+    assert!(again.await.is(200)["metadata"]["finalizers"].is_null());
+    let mut watch = api.watch(&format!("{NAMESPACES}?watch=true")).await;
+    let left = loop {
+        let event = watch.next().await.unwrap();
+        let namespace = &event["object"];
+        if namespace["metadata"]["name"] == "shop" && namespace["spec"]["finalizers"] != both {
+            break namespace["spec"]["finalizers"].clone();
+        }
+    };
+    assert_eq!(left, json!(["test.example/f"]));
+    shop["spec"] = json!({"finalizers": []});
+    api.put(&finalize, &shop).await.is(200);
+    api.until(&path, 404).await;
 }
 
 #[tokio::test]

@@ -12,14 +12,14 @@ use tower::ServiceExt;
 
 use crate::support::{Answer, Api, SOON, WIDGETS, api, widget};
 
-const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-const ACCESS: &str = "/apis/authorization.k8s.io/v1";
+pub const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+pub const ACCESS: &str = "/apis/authorization.k8s.io/v1";
 
 /// Somebody who asks.
-struct User(Router);
+pub struct User(Router);
 
 impl User {
-    fn new(api: &Api, name: &str, groups: &[&str]) -> Self {
+    pub fn new(api: &Api, name: &str, groups: &[&str]) -> Self {
         Self(api.server.in_process(UserInfo::new(name, groups)))
     }
 
@@ -64,20 +64,20 @@ impl User {
         }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub async fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.send(method, path, body, &[]).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &Value::Null).await
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.ask("POST", path, body).await
     }
 
     /// Waits until a request is answered with this code: roles reach the authorizer by a watch.
-    async fn until(&self, path: &str, code: u16) -> Answer {
+    pub async fn until(&self, path: &str, code: u16) -> Answer {
         let wait = async {
             loop {
                 let answer = self.get(path).await;
@@ -91,15 +91,15 @@ impl User {
     }
 }
 
-fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
+pub fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
     json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
 }
 
-fn role(name: &str, rules: Value) -> Value {
+pub fn role(name: &str, rules: Value) -> Value {
     json!({"metadata": {"name": name}, "rules": rules})
 }
 
-fn binding(name: &str, kind: &str, role: &str, user: &str) -> Value {
+pub fn binding(name: &str, kind: &str, role: &str, user: &str) -> Value {
     json!({
         "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
@@ -107,7 +107,7 @@ fn binding(name: &str, kind: &str, role: &str, user: &str) -> Value {
     })
 }
 
-async fn grant(api: &Api, user: &str, rules: Value) {
+pub async fn grant(api: &Api, user: &str, rules: Value) {
     let path = format!("{RBAC}/namespaces/default");
     api.post(&format!("{path}/roles"), &role(user, rules))
         .await
@@ -353,136 +353,6 @@ async fn roles_gather() {
     );
     api.delete(&format!("{path}/part")).await.is(200);
     ann.until("/apis/test.example/v1/widgets", 403).await;
-}
-
-#[tokio::test]
-async fn nobody_gives_what_they_do_not_have() {
-    let api = api().await;
-    let all = json!([
-        rule(
-            &["rbac.authorization.k8s.io"],
-            &["roles", "rolebindings"],
-            &["*"]
-        ),
-        rule(&[""], &["configmaps"], &["get"]),
-    ]);
-    // `*` among verbs is `escalate` and `bind`, too; these are not.
-    let verbs = ["create", "update", "patch", "get", "list", "delete"];
-    let most = json!([
-        rule(
-            &["rbac.authorization.k8s.io"],
-            &["roles", "rolebindings"],
-            &verbs
-        ),
-        rule(&[""], &["configmaps"], &["get"]),
-    ]);
-    grant(&api, "ann", most).await;
-    grant(&api, "root", all).await;
-    let (ann, root) = (User::new(&api, "ann", &[]), User::new(&api, "root", &[]));
-    let roles = format!("{RBAC}/namespaces/default/roles");
-    let bindings = format!("{RBAC}/namespaces/default/rolebindings");
-    ann.until(&roles, 200).await;
-    root.until(&roles, 200).await;
-    let secrets = json!([rule(&[""], &["secrets"], &["get"])]);
-    let held = json!([rule(&[""], &["configmaps"], &["get"])]);
-    ann.post(&roles, &role("more", secrets.clone()))
-        .await
-        .fails(
-            403,
-            "is attempting to grant RBAC permissions not currently held",
-        );
-    ann.post(&roles, &role("same", held.clone())).await.is(201);
-    let more = json!({"rules": secrets});
-    ann.ask("PATCH", &format!("{roles}/same"), &more)
-        .await
-        .fails(403, "Resources:[\"secrets\"]");
-    let label = json!({"metadata": {"labels": {"a": "b"}}});
-    ann.ask("PATCH", &format!("{roles}/root"), &label)
-        .await
-        .is(200);
-    root.post(&roles, &role("more", secrets)).await.is(201);
-    ann.post(&bindings, &binding("x", "Role", "more", "ann"))
-        .await
-        .fails(403, "not currently held");
-    ann.post(
-        &bindings,
-        &binding("x", "ClusterRole", "cluster-admin", "ann"),
-    )
-    .await
-    .fails(403, "not currently held");
-    ann.post(&bindings, &binding("x", "Role", "gone", "ann"))
-        .await
-        .fails(404, "not found");
-    let same = binding("y", "Role", "same", "bob");
-    ann.post(&bindings, &same).await.is(201);
-    root.post(&bindings, &binding("z", "Role", "more", "bob"))
-        .await
-        .is(201);
-    let other = json!({"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "more"}});
-    api.merge(&format!("{bindings}/y"), &other)
-        .await
-        .fails(422, "cannot change roleRef");
-    api.post(&roles, &role("bad", json!([{"verbs": ["get"]}])))
-        .await
-        .fails(422, "resource rules must supply at least one resource");
-}
-
-#[tokio::test]
-async fn reviews_tell_the_truth() {
-    let api = api().await;
-    grant(&api, "ann", json!([rule(&[""], &["configmaps"], &["get"])])).await;
-    let ann = User::new(&api, "ann", &[]);
-    ann.until("/api/v1/namespaces/default/configmaps/x", 404)
-        .await;
-    let asked =
-        |verb: &str| json!({"verb": verb, "resource": "configmaps", "namespace": "default"});
-    for (verb, expected) in [("get", true), ("list", false)] {
-        let own = json!({"spec": {"resourceAttributes": asked(verb)}});
-        let found = ann
-            .post(&format!("{ACCESS}/selfsubjectaccessreviews"), &own)
-            .await
-            .is(201);
-        assert_eq!(found["status"]["allowed"], expected, "{verb}");
-        let of_ann = json!({"spec": {"user": "ann", "resourceAttributes": asked(verb)}});
-        let path = format!("{ACCESS}/subjectaccessreviews");
-        assert_eq!(
-            api.post(&path, &of_ann).await.is(201)["status"]["allowed"],
-            expected
-        );
-        ann.post(&path, &of_ann)
-            .await
-            .fails(403, "cannot create resource \"subjectaccessreviews\"");
-        let local = format!("{ACCESS}/namespaces/default/localsubjectaccessreviews");
-        assert_eq!(
-            api.post(&local, &of_ann).await.is(201)["status"]["allowed"],
-            expected
-        );
-        let elsewhere = format!("{ACCESS}/namespaces/kube-system/localsubjectaccessreviews");
-        api.post(&elsewhere, &of_ann)
-            .await
-            .fails(422, "must match metadata.namespace");
-    }
-    let nobody = json!({"spec": {"resourceAttributes": asked("get")}});
-    api.post(&format!("{ACCESS}/subjectaccessreviews"), &nobody)
-        .await
-        .fails(422, "at least one of user or group");
-    let rules = ann
-        .post(
-            &format!("{ACCESS}/selfsubjectrulesreviews"),
-            &json!({"spec": {"namespace": "default"}}),
-        )
-        .await
-        .is(201);
-    let resources = rules["status"]["resourceRules"].as_array().unwrap();
-    assert!(
-        resources
-            .contains(&json!({"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]}))
-    );
-    assert!(
-        rules["status"]["nonResourceRules"]
-            .to_string()
-            .contains("/openapi/*")
-    );
 }
 
 #[tokio::test]
