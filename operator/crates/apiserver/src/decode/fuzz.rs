@@ -29,6 +29,7 @@ const KINDS: &[(&str, &str)] = &[
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview"),
     ("authorization.k8s.io/v1", "SelfSubjectRulesReview"),
     ("authorization.k8s.io/v1", "SubjectAccessReview"),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
     ("rbac.authorization.k8s.io/v1", "Role"),
     ("rbac.authorization.k8s.io/v1", "ClusterRole"),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
@@ -93,6 +94,8 @@ fn made_field(source: &mut Source<'_>, field: &Field) -> Value {
         Shape::Text => some(source.text()).into(),
         Shape::TextKept => source.text().into(),
         Shape::Bool => (source.flip()).into(),
+        Shape::Flag => true.into(),
+        Shape::Double => f64::from(source.byte()).mul_add(0.25, 0.125).into(),
         Shape::Count => Some(source.integer())
             .filter(|n| *n != 0)
             .unwrap_or(1)
@@ -104,7 +107,13 @@ fn made_field(source: &mut Source<'_>, field: &Field) -> Value {
             format!("{:.6}", time(source, micros)).into()
         }
         Shape::Json => source.value(&[]),
+        Shape::Jsons => (0..count).map(|_| source.value(&[])).collect(),
         Shape::Message(fields) => made(source, fields).into(),
+        Shape::Either(fields) => {
+            let one = source.below(fields.len());
+            made_field(source, &fields[one])
+        }
+        Shape::MessageMap(fields) => map(count, || (source.text(), made(source, fields).into())),
         Shape::Messages(fields) => (0..count).map(|_| made(source, fields)).collect(),
         Shape::Texts => (0..count).map(|_| source.text()).collect(),
         Shape::QuantityMap => map(count, || (source.text(), some(source.text()).into())),
@@ -158,7 +167,13 @@ fn write_field(out: &mut Vec<u8>, field: &Field, value: &Value) {
         }
     };
     match &field.shape {
-        Shape::Bool => out.extend(number_field(field.number, i64::from(value == true))),
+        Shape::Bool | Shape::Flag => {
+            out.extend(number_field(field.number, i64::from(value == true)))
+        }
+        Shape::Double => {
+            out.extend(varint(u64::from(field.number) << 3 | 1));
+            out.extend(value.as_f64().unwrap().to_le_bytes());
+        }
         Shape::Int | Shape::Count => {
             out.extend(number_field(field.number, value.as_i64().unwrap()))
         }
@@ -173,6 +188,25 @@ fn write_field(out: &mut Vec<u8>, field: &Field, value: &Value) {
             field.number,
             &bytes_field(1, value.to_string().as_bytes()),
         )),
+        Shape::Jsons => {
+            for item in value.as_array().unwrap() {
+                let json = bytes_field(1, item.to_string().as_bytes());
+                out.extend(bytes_field(field.number, &json));
+            }
+        }
+        Shape::Either(fields) => {
+            let fits = |field: &&Field| match field.shape {
+                Shape::Message(_) => value.is_object(),
+                Shape::Messages(_) => value.is_array(),
+                _ => value.is_boolean(),
+            };
+            let mut content = Vec::new();
+            write_field(&mut content, fields.iter().find(fits).unwrap(), value);
+            out.extend(bytes_field(field.number, &content));
+        }
+        Shape::MessageMap(fields) => {
+            entries(out, &|value| written(fields, value.as_object().unwrap()));
+        }
         Shape::Message(fields) => out.extend(bytes_field(
             field.number,
             &written(fields, value.as_object().unwrap()),

@@ -2,7 +2,8 @@
 //!
 //! Reading only, straight to JSON by the tables next door: answers are JSON, which every client
 //! that sends this form also reads. As in Go, zero values of fields that are no pointers mean
-//! "not set", and fields that are not known are skipped.
+//! "not set", and fields that are not known are skipped. Nesting is bounded while it is read,
+//! because schemas nest without end.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::tables::{TYPE_META, layout};
+use crate::patch::MAX_DEPTH;
 
 pub(super) const MAGIC: &[u8] = b"k8s\0";
 
@@ -22,6 +24,9 @@ pub(super) enum ProtobufError {
     /// It ends too early, or a number or length makes no sense.
     #[error("error decoding protobuf: malformed at field {0}")]
     Malformed(&'static str),
+    /// Messages in messages, more than could be stored.
+    #[error("error decoding protobuf: nested deeper than {MAX_DEPTH}")]
+    TooDeep,
     /// A kind that is not read in this form.
     #[error(
         "{kind} in version {api_version:?} is not read as protobuf: please send application/json"
@@ -56,22 +61,32 @@ pub(super) enum Shape {
     Text,
     /// A string behind a pointer.
     TextKept,
-    /// A boolean behind a pointer.
+    /// A boolean behind a pointer, or one that is always written.
     Bool,
+    /// A boolean; false is not set.
+    Flag,
     /// An integer; 0 is not set.
     Count,
     /// An integer behind a pointer.
     Int,
+    /// A floating-point number behind a pointer.
+    Double,
     /// `metav1.Time`
     Time,
     /// `metav1.MicroTime`
     MicroTime,
     /// A message whose field 1 holds JSON (`FieldsV1`).
     Json,
+    /// Such messages.
+    Jsons,
     /// A message.
     Message(&'static [Field]),
     /// Messages.
     Messages(&'static [Field]),
+    /// A message that stands for the first of its fields that is there.
+    Either(&'static [Field]),
+    /// Strings to messages.
+    MessageMap(&'static [Field]),
     /// Strings.
     Texts,
     /// Strings to strings.
@@ -95,7 +110,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, ProtobufError> {
     let (mut types, mut raw) = (Map::new(), &[][..]);
     while let Some((number, wire)) = reader.next("envelope")? {
         match (number, wire) {
-            (1, Wire::Bytes(bytes)) => types = message(TYPE_META, bytes)?,
+            (1, Wire::Bytes(bytes)) => types = message(TYPE_META, bytes, 0)?,
             (2, Wire::Bytes(bytes)) => raw = bytes,
             _ => {}
         }
@@ -111,33 +126,50 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, ProtobufError> {
     let Some(fields) = layout(&api_version, &kind) else {
         return Err(ProtobufError::Kind { api_version, kind });
     };
-    let mut object = message(fields, raw)?;
+    let mut object = message(fields, raw, 0)?;
     object.extend(types);
     Ok(Value::Object(object))
 }
 
-fn message(fields: &'static [Field], bytes: &[u8]) -> Result<Map<String, Value>, ProtobufError> {
+fn message(
+    fields: &'static [Field],
+    bytes: &[u8],
+    depth: usize,
+) -> Result<Map<String, Value>, ProtobufError> {
+    if depth > MAX_DEPTH {
+        return Err(ProtobufError::TooDeep);
+    }
     let mut object = Map::new();
     let mut reader = Reader { rest: bytes };
     while let Some((number, wire)) = reader.next("message")? {
         if let Some(field) = fields.iter().find(|field| field.number == number) {
-            field.read(wire, &mut object)?;
+            field.read(wire, &mut object, depth + 1)?;
         }
     }
     Ok(object)
 }
 
 impl Field {
-    fn read(&self, wire: Wire<'_>, object: &mut Map<String, Value>) -> Result<(), ProtobufError> {
+    /// `depth`: that of a message in this field.
+    fn read(
+        &self,
+        wire: Wire<'_>,
+        object: &mut Map<String, Value>,
+        depth: usize,
+    ) -> Result<(), ProtobufError> {
         let malformed = || ProtobufError::Malformed(self.name);
         let value = match (&self.shape, wire) {
             // Go writes negative numbers in 64 bits, whatever their type: the bits are the number.
             (Shape::Bool, Wire::Number(number)) => Some(json!(number != 0)),
+            (Shape::Flag, Wire::Number(number)) => (number != 0).then(|| json!(true)),
             (Shape::Int, Wire::Number(number)) => Some(json!(number.cast_signed())),
             (Shape::Count, Wire::Number(number)) => {
                 (number != 0).then(|| json!(number.cast_signed()))
             }
-            (Shape::Bool | Shape::Int | Shape::Count, _) | (_, Wire::Number(_) | Wire::Other) => {
+            // What is no number in JSON (infinite, say) becomes null, which no schema accepts.
+            (Shape::Double, Wire::Double(bits)) => Some(json!(f64::from_bits(bits))),
+            (Shape::Bool | Shape::Flag | Shape::Int | Shape::Count | Shape::Double, _)
+            | (_, Wire::Number(_) | Wire::Double(_) | Wire::Other) => {
                 return Err(malformed());
             }
             (shape, Wire::Bytes(bytes)) => match shape {
@@ -148,19 +180,31 @@ impl Field {
                 Shape::Time => self.time(bytes, false)?,
                 Shape::MicroTime => self.time(bytes, true)?,
                 Shape::Json => self.json(bytes)?,
-                Shape::Message(fields) => Some(Value::Object(message(fields, bytes)?)),
+                Shape::Jsons => {
+                    let item = self.json(bytes)?.unwrap_or_default();
+                    return self.push(object, item);
+                }
+                Shape::Message(fields) => Some(Value::Object(message(fields, bytes, depth)?)),
+                Shape::Either(fields) => {
+                    let mut found = message(fields, bytes, depth)?;
+                    fields.iter().find_map(|field| found.remove(field.name))
+                }
                 Shape::Messages(fields) => {
-                    let item = Value::Object(message(fields, bytes)?);
+                    let item = Value::Object(message(fields, bytes, depth)?);
                     return self.push(object, item);
                 }
                 Shape::Texts => {
                     let item = json!(self.text(bytes)?);
                     return self.push(object, item);
                 }
-                Shape::TextMap | Shape::QuantityMap | Shape::BytesMap | Shape::ListMap => {
-                    return self.entry(bytes, object);
+                Shape::TextMap
+                | Shape::QuantityMap
+                | Shape::BytesMap
+                | Shape::ListMap
+                | Shape::MessageMap(_) => {
+                    return self.entry(bytes, object, depth);
                 }
-                Shape::Bool | Shape::Int | Shape::Count => None,
+                Shape::Bool | Shape::Flag | Shape::Int | Shape::Count | Shape::Double => None,
             },
         };
         if let Some(value) = value {
@@ -182,7 +226,12 @@ impl Field {
     }
 
     /// An entry of a map is a message of key (1) and value (2); either may be left out when empty.
-    fn entry(&self, bytes: &[u8], object: &mut Map<String, Value>) -> Result<(), ProtobufError> {
+    fn entry(
+        &self,
+        bytes: &[u8],
+        object: &mut Map<String, Value>,
+        depth: usize,
+    ) -> Result<(), ProtobufError> {
         let (mut key, mut value) = (&[][..], &[][..]);
         let mut reader = Reader { rest: bytes };
         while let Some((number, wire)) = reader.next(self.name)? {
@@ -196,10 +245,11 @@ impl Field {
         const QUANTITY: &[Field] = &[field(1, "string", Shape::Text)];
         let value = match self.shape {
             Shape::BytesMap => json!(BASE64_STANDARD.encode(value)),
-            Shape::QuantityMap => message(QUANTITY, value)?
+            Shape::MessageMap(fields) => Value::Object(message(fields, value, depth)?),
+            Shape::QuantityMap => message(QUANTITY, value, depth)?
                 .remove("string")
                 .unwrap_or_else(|| json!("0")),
-            Shape::ListMap => message(ITEMS, value)?
+            Shape::ListMap => message(ITEMS, value, depth)?
                 .remove("items")
                 .unwrap_or_else(|| json!([])),
             _ => json!(self.text(value)?),
@@ -257,7 +307,9 @@ impl Field {
 enum Wire<'a> {
     Number(u64),
     Bytes(&'a [u8]),
-    /// Fixed widths, which none of the kinds here use.
+    /// 64 bits.
+    Double(u64),
+    /// 32 bits, which none of the kinds here use.
     Other,
 }
 
@@ -276,7 +328,10 @@ impl<'a> Reader<'a> {
         let number = u32::try_from(key >> 3).map_err(|_| malformed())?;
         let wire = match key & 7 {
             0 => self.varint().map(Wire::Number),
-            1 => self.take(8).map(|_| Wire::Other),
+            1 => {
+                let bytes = self.take(8).and_then(|bytes| bytes.try_into().ok());
+                bytes.map(u64::from_le_bytes).map(Wire::Double)
+            }
             2 => {
                 let length = self
                     .varint()
@@ -457,6 +512,53 @@ mod tests {
             review["spec"],
             json!({"user": "u", "extra": {"k": ["a", "b"]}})
         );
+    }
+
+    #[test]
+    fn schemas_of_definitions() {
+        const VERSION: &str = "apiextensions.k8s.io/v1";
+        let definition = |schema: &[u8]| {
+            let version = [bytes(1, "v1"), number(2, 1), number(3, 0)].concat();
+            let version = [version, bytes(4, bytes(1, schema))].concat();
+            let spec = bytes(2, bytes(7, version));
+            let read = parse(&object(VERSION, "CustomResourceDefinition", &spec));
+            read.map(|mut read| read["spec"]["versions"][0].take())
+        };
+        let half = [vec![0x49], 0.5_f64.to_le_bytes().to_vec()].concat();
+        let number_schema = [bytes(5, "number"), half, number(10, 0), number(18, 1)].concat();
+        let any = bytes(30, number(1, 1));
+        let text = [
+            bytes(5, "string"),
+            bytes(20, bytes(1, "\"a\"")),
+            bytes(20, bytes(1, "null")),
+        ];
+        let only_text = bytes(30, [number(1, 0), bytes(2, text.concat())].concat());
+        let schema = [
+            bytes(29, pair("n", number_schema)),
+            bytes(29, pair("any", any)),
+            bytes(29, pair("texts", only_text)),
+            bytes(24, bytes(1, bytes(8, bytes(1, "[1]")))),
+            number(40, 1),
+            number(38, 0),
+        ];
+        let expected = json!({
+            "properties": {
+                "n": {"type": "number", "maximum": 0.5, "uniqueItems": true},
+                "any": {"additionalProperties": true},
+                "texts": {"additionalProperties": {"type": "string", "enum": ["a", null]}},
+            },
+            "items": {"default": [1]},
+            "x-kubernetes-int-or-string": true,
+            "x-kubernetes-preserve-unknown-fields": false,
+        });
+        let version = definition(&schema.concat()).unwrap();
+        assert_eq!(version["schema"]["openAPIV3Schema"], expected);
+        assert_eq!(
+            (&version["served"], &version["storage"]),
+            (&json!(true), &json!(false))
+        );
+        let deep = (0..10_000).fold(Vec::new(), |inner, _| bytes(28, inner));
+        assert_eq!(definition(&deep), Err(ProtobufError::TooDeep));
     }
 
     #[test]

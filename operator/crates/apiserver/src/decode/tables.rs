@@ -7,6 +7,8 @@ use super::protobuf::Shape::{
 };
 use super::protobuf::{Field, field};
 
+mod definition;
+
 /// The layout of a kind; `None` for kinds that are not sent in this form.
 pub(super) fn layout(api_version: &str, kind: &str) -> Option<&'static [Field]> {
     Some(match (api_version, kind) {
@@ -28,6 +30,7 @@ pub(super) fn layout(api_version: &str, kind: &str) -> Option<&'static [Field]> 
         ("authorization.k8s.io/v1", "SubjectAccessReview" | "LocalSubjectAccessReview") => {
             SUBJECT_ACCESS
         }
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition") => definition::DEFINITION,
         ("rbac.authorization.k8s.io/v1", "Role") => ROLE,
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => CLUSTER_ROLE,
         ("rbac.authorization.k8s.io/v1", "RoleBinding" | "ClusterRoleBinding") => ROLE_BINDING,
