@@ -189,7 +189,7 @@ impl Events {
     }
 
     /// The next line; `None` ends the stream: at the deadline, at shutdown, when the kind is no
-    /// longer served (after its last events), or when the store has closed the watch. The client goes on from the last revision that it saw.
+    /// longer served as it was (after its last events), or when the store has closed the watch. The client goes on from the last revision that it saw.
     async fn next(&mut self) -> Option<Bytes> {
         if self.ended {
             return None;
@@ -231,14 +231,13 @@ impl Events {
     }
 }
 
-/// Returns once this kind is no longer served.
+/// Returns once this kind is no longer served, or by another definition: what is stored reads
+/// differently then, and no event would say so.
 async fn removed(registry: &Registry, changes: &mut Receiver<()>, def: &ResourceDef) {
     while changes.changed().await.is_ok() {
         let snapshot = registry.snapshot();
-        if snapshot
-            .find(&def.group, &def.version, &def.plural)
-            .is_none()
-        {
+        let now = snapshot.find(&def.group, &def.version, &def.plural);
+        if now.is_none_or(|now| !Arc::ptr_eq(&now.schema, &def.schema)) {
             return;
         }
     }

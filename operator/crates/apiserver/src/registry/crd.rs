@@ -1,5 +1,6 @@
 //! From a `CustomResourceDefinition` to rows of the table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -7,8 +8,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 
 use super::{
-    Backing, Cell, CustomStrategy, PrinterColumn, ResourceDef, ScalePaths, Strategy, Subresources,
-    Verb, storage_name,
+    Backing, Cell, Conversion, CustomStrategy, PrinterColumn, ResourceDef, ScalePaths, Strategy,
+    Subresources, Verb, api_version, storage_name,
 };
 use crate::columns::{JsonPath, JsonPathError};
 use crate::schema::Schema;
@@ -63,12 +64,18 @@ pub fn from_crd(
 ) -> Result<Vec<ResourceDef>, CrdError> {
     let name = crd.metadata.name.clone().unwrap_or_default();
     let strategy: Arc<dyn Strategy> = Arc::new(strategy);
+    let mut schemas = BTreeMap::new();
+    for version in &crd.spec.versions {
+        let schema = Arc::new(schema(&name, version)?);
+        schemas.insert(api_version(&crd.spec.group, &version.name), schema);
+    }
+    let schemas = Arc::new(schemas);
     let rows = crd
         .spec
         .versions
         .iter()
         .filter(|version| version.served)
-        .map(|version| row(crd, &name, version, &strategy))
+        .map(|version| row(crd, &name, version, &schemas, &strategy))
         .collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
         Err(CrdError::NoVersion(name))
@@ -81,10 +88,12 @@ fn row(
     crd: &CustomResourceDefinition,
     name: &str,
     version: &CustomResourceDefinitionVersion,
+    schemas: &Arc<BTreeMap<String, Arc<Schema>>>,
     strategy: &Arc<dyn Strategy>,
 ) -> Result<ResourceDef, CrdError> {
     let names = &crd.spec.names;
-    let schema = schema(name, version)?;
+    // A definition that never changed and has one version has nothing but objects of that version.
+    let unchanged = schemas.len() == 1 && crd.metadata.generation.unwrap_or(1) == 1;
     let subresources = subresources(version.subresources.as_ref());
     Ok(ResourceDef {
         group: crd.spec.group.as_str().into(),
@@ -106,7 +115,7 @@ fn row(
         namespaced: crd.spec.scope == "Namespaced",
         verbs: Verb::ALL,
         subresources,
-        schema: Arc::new(schema),
+        schema: schemas[&api_version(&crd.spec.group, &version.name)].clone(),
         custom: true,
         columns: columns(version).map_err(|source| CrdError::Column {
             crd: name.to_owned(),
@@ -116,7 +125,7 @@ fn row(
         selectable_fields: selectable_fields(version),
         strategy: strategy.clone(),
         storage: storage_name(&crd.spec.group, &names.plural),
-        conversion: None,
+        conversion: (!unchanged).then(|| Conversion::Definition(schemas.clone())),
         backing: Backing::Stored,
     })
 }

@@ -10,6 +10,7 @@
 mod crd;
 mod strategy;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -135,8 +136,8 @@ pub struct PrinterColumn {
     pub cell: Cell,
 }
 
-/// Serves one stored form under further groups and versions.
-#[derive(Clone, Copy)]
+/// How the served form of an object comes from the stored one.
+#[derive(Clone)]
 pub enum Conversion {
     /// Under a second group, with other names (`events.k8s.io` over core events).
     Form {
@@ -145,8 +146,10 @@ pub enum Conversion {
         /// From the served to the stored form.
         to_stored: fn(Value) -> Value,
     },
-    /// Under several versions that differ in nothing but `apiVersion`.
-    Version,
+    /// Of a kind whose definition has or had other versions or schemas, of which these are the
+    /// present ones, by `apiVersion`: what was stored under another one is read as if it were
+    /// written today.
+    Definition(Arc<BTreeMap<String, Arc<Schema>>>),
 }
 
 /// How the objects of a resource live.
@@ -220,12 +223,19 @@ impl ResourceDef {
 
     /// The served form of a stored object.
     pub fn from_stored(&self, mut object: Value) -> Value {
-        match self.conversion {
+        match &self.conversion {
             None => object,
             Some(Conversion::Form { from_stored, .. }) => from_stored(object),
-            Some(Conversion::Version) => {
-                if let Some(fields) = object.as_object_mut() {
-                    fields.insert("apiVersion".to_owned(), self.api_version().into());
+            Some(Conversion::Definition(schemas)) => {
+                let stored = object["apiVersion"].as_str();
+                if let Some(schema) = stored.and_then(|version| schemas.get(version)) {
+                    schema.prune(&mut object);
+                    schema.drop_nulls(&mut object);
+                    schema.apply_defaults(&mut object);
+                }
+                if object["apiVersion"] != self.api_version() {
+                    object["apiVersion"] = self.api_version().into();
+                    self.schema.prune(&mut object);
                 }
                 object
             }
@@ -236,7 +246,7 @@ impl ResourceDef {
     pub fn to_stored(&self, object: Value) -> Value {
         match self.conversion {
             Some(Conversion::Form { to_stored, .. }) => to_stored(object),
-            None | Some(Conversion::Version) => object,
+            None | Some(Conversion::Definition(_)) => object,
         }
     }
 
@@ -383,6 +393,18 @@ impl Registry {
     /// Tells of every change from now on.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
+    }
+
+    /// Leaves only these verbs of a resource in all its versions, whose rows stay what they were
+    /// in all else.
+    pub fn restrict(&self, group: &str, plural: &str, verbs: &'static [Verb]) {
+        self.change(|rows| {
+            let of_it =
+                |row: &&mut Arc<ResourceDef>| &*row.group == group && &*row.plural == plural;
+            for row in rows.iter_mut().filter(of_it) {
+                Arc::make_mut(row).verbs = verbs;
+            }
+        });
     }
 
     fn change(&self, edit: impl FnOnce(&mut Vec<Arc<ResourceDef>>)) {

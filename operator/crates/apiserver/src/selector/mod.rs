@@ -10,7 +10,7 @@ use store::{Filter, Object};
 pub(crate) use field::FieldSelector;
 pub(crate) use label::LabelSelector;
 
-use crate::registry::{Conversion, ResourceDef};
+use crate::registry::ResourceDef;
 use crate::status_error::ApiError;
 
 /// Which objects of a collection a request is about.
@@ -43,19 +43,15 @@ impl Selection {
     }
 
     /// The filter for the store; `None` selects everything.
-    pub(crate) fn filter(&self, def: &ResourceDef) -> Option<Filter> {
+    pub(crate) fn filter(&self, def: &Arc<ResourceDef>) -> Option<Filter> {
         if self.labels.is_empty() && self.fields.is_empty() {
             return None;
         }
-        let (selection, conversion) = (self.clone(), def.conversion);
+        let (selection, def) = (self.clone(), def.clone());
         Some(Arc::new(move |object: &Object| {
             selection.labels.matches(&object.labels)
                 && selection.fields.matches(&object.key, || {
-                    let value = serde_json::from_slice(&object.json).unwrap_or_default();
-                    match conversion {
-                        Some(Conversion::Form { from_stored, .. }) => from_stored(value),
-                        Some(Conversion::Version) | None => value,
-                    }
+                    def.from_stored(serde_json::from_slice(&object.json).unwrap_or_default())
                 })
         }))
     }

@@ -213,6 +213,48 @@ async fn versions_differ_in_their_name_alone() {
 }
 
 #[tokio::test]
+async fn what_is_stored_is_read_under_the_newest_schema() {
+    let api = api().await;
+    define(&api, &gadgets()).await;
+    let old = json!({"size": 4, "color": "red"});
+    let mut object = gadget("old");
+    object["spec"] = old.clone();
+    let stored = api.post(GADGETS, &object).await.is(201);
+    assert_eq!(stored["spec"], old);
+    let mut events = api
+        .watch(&format!("{GADGETS}?watch=true&allowWatchBookmarks=true"))
+        .await;
+    assert_eq!(events.brief().await, ("ADDED".to_owned(), "old".to_owned()));
+
+    // `color` goes, `shape` comes with a default.
+    let mut newer = version("v1", true);
+    newer["selectableFields"] = json!([{"jsonPath": ".spec.shape"}]);
+    newer["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] = json!({"size": {"type": "integer", "default": 3}, "shape": {"type": "string", "default": "round"}});
+    let change = json!({"spec": {"versions": [newer]}});
+    let definition = format!("{DEFINITIONS}/gadgets.shop.example");
+    api.merge(&definition, &change).await.is(200);
+
+    // No event would say how the objects look now.
+    assert_eq!(events.next().await, None, "the watch ends");
+    let path = format!("{GADGETS}/old");
+    let now = json!({"size": 4, "shape": "round"});
+    let read = api.get(&path).await.is(200);
+    assert_eq!(read["spec"], now);
+    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+    assert_eq!(version(&read), version(&stored), "nothing was written");
+    let selected = format!("{GADGETS}?fieldSelector=spec.shape%3Dround");
+    let list = api.get(&selected).await.is(200);
+    assert_eq!(list["items"][0]["spec"], now);
+    let mut events = api.watch(&format!("{GADGETS}?watch=true")).await;
+    assert_eq!(events.next().await.unwrap()["object"]["spec"], now);
+    let patched = api
+        .merge(&path, &json!({"spec": {"size": 5}}))
+        .await
+        .is(200);
+    assert_eq!(patched["spec"], json!({"size": 5, "shape": "round"}));
+}
+
+#[tokio::test]
 async fn another_server_follows() {
     let api = api().await;
     let beside = api_beside(&api).await;

@@ -22,7 +22,7 @@ use super::{CLEANUP, GROUP, KIND, STORAGE, has_condition, names};
 use crate::handlers::{DeleteOptions, Deleted, delete_stored};
 use crate::meta;
 use crate::registry::{
-    Conversion, CrdError, CustomStrategy, ResourceDef, Verb, WriteContext, from_crd, storage_name,
+    CrdError, CustomStrategy, ResourceDef, Verb, WriteContext, from_crd, storage_name,
 };
 use crate::server::ApiServer;
 use crate::status_error::ApiError;
@@ -52,6 +52,8 @@ struct Entry {
     plural: String,
     /// Hash of what the rows were made from.
     state: [u8; 32],
+    /// The definition is being deleted.
+    ending: bool,
 }
 
 /// Stores the server's own definitions as they are in this version of it.
@@ -222,8 +224,6 @@ fn register(server: &ApiServer, object: &Value) -> bool {
         object["metadata"]["uid"],
         object["spec"],
         object["status"]["acceptedNames"],
-        object["status"]["storedVersions"],
-        meta::is_deleting(object),
     ]);
     let entry = Entry {
         group: object["spec"]["group"]
@@ -235,26 +235,30 @@ fn register(server: &ApiServer, object: &Value) -> bool {
             .unwrap_or_default()
             .to_owned(),
         state: Sha256::digest(state.to_string()).into(),
+        ending: meta::is_deleting(object),
     };
+    let registry = &server.inner.registry;
     let mut entries = server.inner.definitions.0.lock();
-    if entries.get(name) == Some(&entry) {
+    let known = entries.get(name);
+    if known == Some(&entry) {
         return true;
     }
-    match rows(object) {
-        Ok(rows) => {
-            server
-                .inner
-                .registry
-                .replace(&entry.group, &entry.plural, rows);
-            entries.insert(name.to_owned(), entry);
-            tracing::info!(name, "serving a kind that was defined");
-            true
+    if known.is_none_or(|known| known.state != entry.state) {
+        match rows(object) {
+            Ok(rows) => registry.replace(&entry.group, &entry.plural, rows),
+            Err(error) => {
+                tracing::warn!(name, %error, "a stored definition cannot be served");
+                return false;
+            }
         }
-        Err(error) => {
-            tracing::warn!(name, %error, "a stored definition cannot be served");
-            false
-        }
+        tracing::info!(name, "serving a kind that was defined");
     }
+    if entry.ending {
+        // The rows stay what they are, so that open watches see the deletions.
+        registry.restrict(&entry.group, &entry.plural, ENDING);
+    }
+    entries.insert(name.to_owned(), entry);
+    true
 }
 
 fn unregister(server: &ApiServer, name: &str) {
@@ -271,22 +275,11 @@ fn rows(object: &Value) -> Result<Vec<ResourceDef>, CrdError> {
     named["spec"]["names"] = object["status"]["acceptedNames"].clone();
     let crd: CustomResourceDefinition =
         serde_json::from_value(named).map_err(|_| CrdError::NoVersion(name.to_owned()))?;
-    let rows = match from_crd(&crd, CustomStrategy::default()) {
+    match from_crd(&crd, CustomStrategy::default()) {
         // Nothing is served, which is fine.
-        Err(CrdError::NoVersion(_)) => Vec::new(),
-        rows => rows?,
-    };
-    let stored = object["status"]["storedVersions"]
-        .as_array()
-        .map_or(0, Vec::len);
-    let several = crd.spec.versions.len() > 1 || stored > 1;
-    let ending = meta::is_deleting(object);
-    let complete = |row: ResourceDef| ResourceDef {
-        verbs: if ending { ENDING } else { row.verbs },
-        conversion: several.then_some(Conversion::Version),
-        ..row
-    };
-    Ok(rows.into_iter().map(complete).collect())
+        Err(CrdError::NoVersion(_)) => Ok(Vec::new()),
+        rows => rows,
+    }
 }
 
 /// One step of a definition's life: its names, or its end. True when there is nothing left to do.
