@@ -161,7 +161,7 @@ impl Field {
         let value = match (&self.shape, wire) {
             // Go writes negative numbers in 64 bits, whatever their type: the bits are the number.
             (Shape::Bool, Wire::Number(number)) => Some(json!(number != 0)),
-            (Shape::Flag, Wire::Number(number)) => (number != 0).then(|| json!(true)),
+            (Shape::Flag, Wire::Number(number)) => (number != 0).then_some(Value::Bool(true)),
             (Shape::Int, Wire::Number(number)) => Some(json!(number.cast_signed())),
             (Shape::Count, Wire::Number(number)) => {
                 (number != 0).then(|| json!(number.cast_signed()))
