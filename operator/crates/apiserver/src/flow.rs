@@ -77,9 +77,11 @@ impl Flow {
         }
     }
 
-    /// Whom a request counts for.
-    pub(crate) fn client(&self, user: &UserInfo, in_process: bool) -> Client {
-        let system = user.name.starts_with("system:")
+    /// Whom a request counts for. The system's own users are `own` identities only: who merely acts
+    /// as one of them counts like anybody.
+    pub(crate) fn client(&self, user: &UserInfo, in_process: bool, own: bool) -> Client {
+        let system = own
+            && user.name.starts_with("system:")
             && !user.is_anonymous()
             && !user.name.starts_with(ACCOUNT_PREFIX);
         (!in_process && !system).then(|| self.hasher.hash_one(&user.name))
@@ -254,7 +256,7 @@ mod tests {
     }
 
     fn user(flow: &Flow, name: &str) -> Client {
-        flow.client(&UserInfo::new(name, &[]), false)
+        flow.client(&UserInfo::new(name, &[]), false, true)
     }
 
     /// Takes all that it gets.
@@ -292,14 +294,18 @@ mod tests {
     #[test]
     fn who_is_never_refused() {
         let flow = flow(&small());
-        let users = |name: &str, groups: &[&str]| flow.client(&UserInfo::new(name, groups), false);
+        let users =
+            |name: &str, groups: &[&str]| flow.client(&UserInfo::new(name, groups), false, true);
         assert_eq!(
             users("system:obiente:controllers", &["system:masters"]),
             None
         );
-        assert_eq!(flow.client(&UserInfo::new("admin", &[]), true), None);
+        assert_eq!(flow.client(&UserInfo::new("admin", &[]), true, true), None);
+        let system = UserInfo::new("system:x", &[]);
+        assert_eq!(flow.client(&system, false, true), None);
+        assert!(flow.client(&system, false, false).is_some());
         assert_eq!(greedy(&flow, "system:node:a", "create").len(), 1000);
-        assert!(flow.client(&UserInfo::anonymous(), false).is_some());
+        assert!(flow.client(&UserInfo::anonymous(), false, true).is_some());
         assert!(users("system:serviceaccount:a:b", &[]).is_some());
         assert!(users("admin", &["system:masters"]).is_some());
         let held = greedy(&flow, "u", "update");

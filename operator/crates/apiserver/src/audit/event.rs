@@ -20,6 +20,36 @@ const SLOW: SignedDuration = SignedDuration::from_millis(500);
 const LONGEST_URI: usize = 8 * 1024;
 const LONGEST_AGENT: usize = 1024;
 const LONGEST_PATH: usize = 2 * 1024;
+/// The parameters whose values are told: those that Kubernetes has. Into others people write what they
+/// like, tokens too.
+const PARAMETERS: [&str; 26] = [
+    "allowWatchBookmarks",
+    "container",
+    "continue",
+    "dryRun",
+    "exclude",
+    "fieldManager",
+    "fieldSelector",
+    "fieldValidation",
+    "follow",
+    "force",
+    "gracePeriodSeconds",
+    "includeObject",
+    "labelSelector",
+    "limit",
+    "orphanDependents",
+    "pretty",
+    "previous",
+    "propagationPolicy",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "tailLines",
+    "timeout",
+    "timeoutSeconds",
+    "verbose",
+    "watch",
+];
 /// Code of a request whose client went away before the answer.
 const CLIENT_GONE: u16 = 499;
 
@@ -78,13 +108,7 @@ impl Entry {
         Self {
             id: id(request.headers()),
             method: request.method().clone(),
-            uri: cut(
-                request
-                    .uri()
-                    .path_and_query()
-                    .map_or("", PathAndQuery::as_str),
-                LONGEST_URI,
-            ),
+            uri: request.uri().path_and_query().map(told).unwrap_or_default(),
             source: request
                 .extensions()
                 .get()
@@ -191,6 +215,23 @@ impl Entry {
     }
 }
 
+/// As much of a URI as is told.
+fn told(uri: &PathAndQuery) -> String {
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else {
+        return cut(uri.path(), LONGEST_URI);
+    };
+    let told = |pair: &str| {
+        let name = pair.split_once('=').map(|(name, _)| name);
+        match (PARAMETERS.contains(&name.unwrap_or(pair)), name) {
+            (true, _) => pair.to_owned(),
+            (false, Some(name)) => format!("{name}=REDACTED"),
+            (false, None) => "REDACTED".to_owned(),
+        }
+    };
+    let query: Vec<String> = query.split('&').map(told).collect();
+    cut(&format!("{}?{}", uri.path(), query.join("&")), LONGEST_URI)
+}
+
 /// The client's own id of the request, where it is one.
 fn id(headers: &HeaderMap) -> String {
     let given = headers.get("audit-id").and_then(|id| id.to_str().ok());
@@ -291,3 +332,27 @@ struct ResponseStatus {
 
 #[derive(Serialize)]
 struct Empty {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_parameters_are_not_told() {
+        let cases = [
+            ("/api", "/api"),
+            ("/api?watch&limit=5", "/api?watch&limit=5"),
+            (
+                "/api?access_token=abc&limit=5&abc",
+                "/api?access_token=REDACTED&limit=5&REDACTED",
+            ),
+            ("/api?limit=5%26token=abc", "/api?limit=5%26token=abc"),
+            ("/api?", "/api"),
+        ];
+        for (uri, expected) in cases {
+            let request = http::Request::get(uri).body(());
+            let entry = request.map(|request| Entry::new(&request).uri);
+            assert_eq!(entry.ok().as_deref(), Some(expected), "{uri}");
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! Acting as somebody else: `Impersonate-User`, `-Group`, `-Uid` and `-Extra-KEY`.
 //!
 //! Every part needs the verb `impersonate` on its own; a request that names parts of a user but
-//! no user is refused, and never runs as who sent it.
+//! no user is refused, and never runs as who sent it. Nobody acts as the controllers, who alone keep
+//! views up and are never refused for want of room.
 
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
-use super::{AUTHENTICATED, UNAUTHENTICATED, UserInfo};
+use super::{AUTHENTICATED, CONTROLLERS, UNAUTHENTICATED, UserInfo};
 use crate::authz::{ACCOUNT_PREFIX, Attributes, Decision, Rbac, forbidden};
 use crate::status_error::ApiError;
 use crate::validation::names::{label, subdomain};
@@ -28,6 +29,11 @@ pub(crate) fn effective(
         return Ok(user);
     }
     let wanted = wanted(headers)?;
+    if wanted.name == CONTROLLERS {
+        let needed = needed(&wanted).swap_remove(0);
+        let reason = "nobody acts as the controllers";
+        return Err(forbidden(&user, &needed, reason));
+    }
     for attributes in needed(&wanted) {
         if let Decision::Deny(reason) = rbac.authorize(&user, &attributes) {
             return Err(forbidden(&user, &attributes, &reason));
@@ -195,6 +201,9 @@ mod tests {
             found.unwrap_err().to_string(),
             "users \"bob\" is forbidden: User \"eve\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
         );
+        let controllers = headers(&[("impersonate-user", CONTROLLERS)]);
+        let found = effective(&Rbac::default(), root.clone(), &controllers);
+        assert!(matches!(found, Err(ApiError::Forbidden { .. })));
         let user = effective(&Rbac::default(), root, &bob).unwrap();
         assert_eq!(user, UserInfo::new("bob", &[]));
     }

@@ -267,10 +267,14 @@ impl Tokens {
         let common = of_token.iter().filter(|one| wanted.contains(one));
         let common: Vec<String> = common.cloned().collect();
         if common.is_empty() {
+            // Escaped: they are a client's words, and get into the log.
+            let quoted = |list: &[String]| {
+                let list: Vec<String> = list.iter().map(|text| format!("{text:?}")).collect();
+                list.join(" ")
+            };
+            let (found, wanted) = (quoted(&of_token), quoted(wanted));
             return Err(refused(format!(
-                "token audiences [\"{}\"] is invalid for the target audiences [\"{}\"]",
-                of_token.join("\" \""),
-                wanted.join("\" \""),
+                "token audiences [{found}] is invalid for the target audiences [{wanted}]"
             )));
         }
         Ok(common)

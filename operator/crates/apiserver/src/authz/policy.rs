@@ -112,7 +112,16 @@ fn roles() -> Vec<(&'static str, Value)> {
         ),
         (
             "system:monitoring",
-            json!({"rules": [paths(&["/healthz", "/livez", "/metrics", "/metrics/*", "/readyz"])]}),
+            json!({"rules": [paths(&[
+                "/healthz",
+                "/healthz/*",
+                "/livez",
+                "/livez/*",
+                "/metrics",
+                "/metrics/*",
+                "/readyz",
+                "/readyz/*",
+            ])]}),
         ),
         (
             "system:service-account-issuer-discovery",
@@ -122,6 +131,13 @@ fn roles() -> Vec<(&'static str, Value)> {
                 "/openid/v1/jwks",
                 "/openid/v1/jwks/",
             ])]}),
+        ),
+        (
+            "system:auth-delegator",
+            json!({"rules": [
+                rule(&[identity], &["tokenreviews"], &["create"]),
+                rule(&[access], &["subjectaccessreviews"], &["create"]),
+            ]}),
         ),
         (
             "system:basic-user",
@@ -182,6 +198,7 @@ fn view_rules() -> Vec<Value> {
         "events",
         "limitranges",
         "namespaces",
+        "namespaces/status",
         "pods",
         "pods/log",
         "pods/status",

@@ -46,7 +46,7 @@ impl Strategy for LimitRangeStrategy {
                     &TYPES,
                 ));
             } else if seen.contains(&kind) {
-                problems.push(FieldError::duplicate(format!("{path}.type"), ""));
+                problems.push(FieldError::duplicate(format!("{path}.type"), kind));
             }
             seen.push(kind);
             check_limit(limit, kind, &path, &mut problems);

@@ -324,6 +324,20 @@ async fn default_roles() {
     eda.get(&mine).await.fails(403, "cannot list");
     ada.post(secrets, &secret).await.is(201);
     ada.get(&mine).await.is(200);
+    // Who checks the tokens and permissions of others, as proxies do.
+    let everywhere = format!("{RBAC}/clusterrolebindings");
+    let delegator = "system:auth-delegator";
+    api.post(
+        &everywhere,
+        &binding("del", "ClusterRole", delegator, "del"),
+    )
+    .await
+    .is(201);
+    let del = User::new(&api, "del", &[]);
+    let review = json!({"spec": {"token": "x"}});
+    let path = "/apis/authentication.k8s.io/v1/tokenreviews";
+    let wait = async { while del.post(path, &review).await.code != 201 {} };
+    tokio::time::timeout(SOON, wait).await.unwrap();
 }
 
 #[tokio::test]
@@ -387,6 +401,11 @@ async fn acting_as_somebody_else() {
     )
     .await
     .fails(403, "User \"bob\" cannot impersonate resource \"users\"");
+    // Not even an administrator acts as the controllers, who keep up what others only read.
+    let controllers = [("impersonate-user", apiserver::CONTROLLERS)];
+    root.send("GET", configmaps, &Value::Null, &controllers)
+        .await
+        .fails(403, "nobody acts as the controllers");
     let masters = [
         ("impersonate-user", "bob"),
         ("impersonate-group", "system:masters"),
