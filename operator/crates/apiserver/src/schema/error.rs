@@ -1,5 +1,6 @@
 //! Why a schema cannot be registered.
 
+use crate::validation::FieldError;
 use thiserror::Error;
 
 /// A schema that is not structural, or asks for something that is not supported. `path` is the
@@ -63,14 +64,12 @@ pub enum SchemaError {
         cause: String,
     },
     /// A CEL rule that does not compile, or costs too much.
-    #[error("{path}: Invalid value: {rule:?}: {cause}")]
+    #[error("{path}: {}", error.body())]
     Rule {
         /// Place in the schema.
         path: String,
-        /// The expression.
-        rule: String,
-        /// What is wrong with it.
-        cause: String,
+        /// What is wrong there.
+        error: FieldError,
     },
     /// Nested deeper than any walk of ours goes.
     #[error("{path}: Forbidden: schemas may be nested at most {limit} levels deep")]

@@ -153,14 +153,15 @@ fn node(source: &Value, place: &Place<'_>, validating: bool) -> Result<Schema, S
         keywords.check_structural(&schema)?;
     }
     keywords.default(&mut schema)?;
-    schema.rules = cel::compile(source, &schema).map_err(|failure| SchemaError::Rule {
+    let root = matches!(place, Place::Root);
+    schema.rules = cel::compile(source, &schema, root).map_err(|failure| SchemaError::Rule {
         path: format!(
-            "{}[{}]",
+            "{}[{}].{}",
             place.at("x-kubernetes-validations"),
-            failure.index
+            failure.index,
+            failure.error.field
         ),
-        rule: failure.rule,
-        cause: failure.cause,
+        error: failure.error,
     })?;
     schema.has_rules = !schema.rules.is_empty()
         || schema

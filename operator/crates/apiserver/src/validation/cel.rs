@@ -7,19 +7,23 @@
 //! Cost is bounded twice: by an estimate from the schema's bounds, beyond which the schema is
 //! refused, and at run time by the sizes that the object really has.
 
+mod checker;
+mod compile;
+mod overloads;
+mod types;
+
 use std::sync::Arc;
 
 use kube_cel::cel::objects::OptionalValue;
 use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as Cel};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::convert::to_cel;
-use super::cost::{self, ESTIMATE_LIMIT};
 use super::field::{FieldError, Path, Reason};
 use super::library;
 use super::structural::matching_item;
 use crate::schema::Schema;
+pub(crate) use compile::compile;
 
 /// All rules of one object together may make this many loop rounds, about a second's worth.
 const RUN_BUDGET: u64 = 1_000_000;
@@ -40,178 +44,6 @@ pub struct Rule {
     optional_old_self: bool,
     uses_old_self: bool,
     nesting: u32,
-}
-
-/// Why rule number `index` of a node cannot be used.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub index: usize,
-    pub rule: String,
-    pub cause: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Source {
-    #[serde(default)]
-    rule: String,
-    message: Option<String>,
-    message_expression: Option<String>,
-    reason: Option<String>,
-    field_path: Option<String>,
-    #[serde(default)]
-    optional_old_self: bool,
-}
-
-/// Compiles the rules of one schema node.
-pub(crate) fn compile(node: &Value, schema: &Schema) -> Result<Vec<Arc<Rule>>, Failure> {
-    let rules = match node.get("x-kubernetes-validations") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(rules)) => rules,
-        Some(other) => {
-            return Err(Failure {
-                index: 0,
-                rule: other.to_string(),
-                cause: "must be a list of rules".into(),
-            });
-        }
-    };
-    let compile = |(index, source): (usize, &Value)| {
-        let parsed = Source::deserialize(source).map_err(|error| Failure {
-            index,
-            rule: source.to_string(),
-            cause: error.to_string(),
-        })?;
-        let expression = parsed.rule.clone();
-        compile_rule(parsed, schema)
-            .map(Arc::new)
-            .map_err(|cause| Failure {
-                index,
-                rule: expression,
-                cause,
-            })
-    };
-    rules.iter().enumerate().map(compile).collect()
-}
-
-fn compile_rule(source: Source, schema: &Schema) -> Result<Rule, String> {
-    let (program, nesting) = compile_expression(&source.rule, schema)?;
-    let message_program = match &source.message_expression {
-        Some(expression) => Some(
-            compile_expression(expression, schema)
-                .map_err(|cause| format!("messageExpression: {cause}"))?
-                .0,
-        ),
-        None => None,
-    };
-    let reason = match source.reason.as_deref() {
-        None | Some("FieldValueInvalid") => Reason::Invalid,
-        Some("FieldValueForbidden") => Reason::Forbidden,
-        Some("FieldValueRequired") => Reason::Required,
-        Some("FieldValueDuplicate") => Reason::Duplicate,
-        Some(other) => {
-            return Err(format!(
-                "reason {other:?} is not supported; supported values: \"FieldValueDuplicate\", \"FieldValueForbidden\", \"FieldValueInvalid\", \"FieldValueRequired\""
-            ));
-        }
-    };
-    let message = source
-        .message
-        .map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty());
-    if message.as_ref().is_some_and(|text| text.contains('\n'))
-        || (message.is_none() && source.rule.contains('\n'))
-    {
-        return Err(
-            "message must not contain line breaks, and must be given where the rule contains them"
-                .into(),
-        );
-    }
-    let field_path = source
-        .field_path
-        .map(|path| normalize_path(&path, schema))
-        .transpose()?;
-    let uses_old_self = program.references().has_variable("oldSelf");
-    Ok(Rule {
-        expression: source.rule,
-        program,
-        message,
-        message_program,
-        reason,
-        field_path,
-        optional_old_self: source.optional_old_self,
-        uses_old_self,
-        nesting,
-    })
-}
-
-fn compile_expression(expression: &str, schema: &Schema) -> Result<(IdedExpr, u32), String> {
-    if expression.trim().is_empty() {
-        return Err("rule is not specified".into());
-    }
-    let program =
-        library::parse(expression).map_err(|error| format!("compilation failed: {error}"))?;
-    let found = cost::analyse(&program, schema);
-    if let Some(name) = found.unknown.first() {
-        return Err(format!(
-            "compilation failed: undeclared reference to '{name}'; self and oldSelf are available"
-        ));
-    }
-    if let Some(name) = found
-        .functions
-        .iter()
-        .find(|name| !library::is_function(name))
-    {
-        return Err(format!(
-            "compilation failed: undeclared reference to '{name}'; no such function"
-        ));
-    }
-    if found.cost > ESTIMATE_LIMIT {
-        let cost = found.cost;
-        return Err(format!(
-            "estimated rule cost {cost} exceeds the budget of {ESTIMATE_LIMIT}; lower maxItems, maxProperties or maxLength where the rule loops"
-        ));
-    }
-    Ok((program, found.nesting))
-}
-
-/// A rule's `fieldPath` (`.a.b`, `.m['key']`) as it is appended to the path of the node.
-fn normalize_path(path: &str, schema: &Schema) -> Result<String, String> {
-    let invalid = || {
-        format!(
-            "fieldPath {path:?} must be a JSON path to a field of this schema, as .spec.replicas or .labels['a/b']"
-        )
-    };
-    let mut at = Some(schema);
-    let mut rest = path.trim();
-    let mut rendered = String::new();
-    while !rest.is_empty() {
-        let name;
-        if let Some(quoted) = rest.strip_prefix("['") {
-            let end = quoted.find("']").ok_or_else(invalid)?;
-            (name, rest) = (&quoted[..end], &quoted[end + 2..]);
-        } else {
-            let plain = rest.strip_prefix('.').ok_or_else(invalid)?;
-            let end = plain.find(['.', '[']).unwrap_or(plain.len());
-            (name, rest) = plain.split_at(end);
-        }
-        let here = at.ok_or_else(invalid)?;
-        let named = here.properties.contains_key(name);
-        at = here.field(name).map(AsRef::as_ref);
-        if name.is_empty() || at.is_none() {
-            return Err(invalid());
-        }
-        rendered.push_str(&if named {
-            format!(".{name}")
-        } else {
-            format!("[{name}]")
-        });
-    }
-    if rendered.is_empty() {
-        Err(invalid())
-    } else {
-        Ok(rendered)
-    }
 }
 
 /// Evaluates every rule that applies to `new`.

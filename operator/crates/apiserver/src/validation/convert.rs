@@ -1,5 +1,6 @@
 //! JSON values as CEL sees them: field names escaped, formats turned into their types.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -75,7 +76,11 @@ fn convert(value: &Value, schema: Option<&Schema>, longest: &mut usize) -> Cel {
                     .and_then(|schema| schema.field(name))
                     .map(AsRef::as_ref);
                 // The keys of a map are data, the names of fields are identifiers.
-                let key = if is_map { name.clone() } else { escape(name) };
+                let key = if is_map {
+                    name.clone()
+                } else {
+                    escape(name).map_or_else(|| name.clone(), Cow::into_owned)
+                };
                 map.insert(Key::String(Arc::new(key)), convert(field, below, longest));
             }
             Cel::Map(Map { map: Arc::new(map) })
@@ -106,17 +111,27 @@ fn text_value(text: &str, schema: Option<&Schema>) -> Cel {
 }
 
 /// The identifier of a field: reserved words and characters outside of identifiers are escaped.
-fn escape(name: &str) -> String {
+/// `None` for names that cannot be.
+pub(super) fn escape(name: &str) -> Option<Cow<'_, str>> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_.-/".contains(letter);
+    if name.is_empty()
+        || name.starts_with(|first: char| first.is_ascii_digit())
+        || !name.chars().all(plain)
+    {
+        return None;
+    }
     if RESERVED.contains(&name) {
-        return format!("__{name}__");
+        return Some(format!("__{name}__").into());
     }
     if !name.contains("__") && !name.contains(['.', '-', '/']) {
-        return name.into();
+        return Some(name.into());
     }
-    name.replace("__", "__underscores__")
+    let escaped = name
+        .replace("__", "__underscores__")
         .replace('.', "__dot__")
         .replace('-', "__dash__")
-        .replace('/', "__slash__")
+        .replace('/', "__slash__");
+    Some(escaped.into())
 }
 
 #[cfg(test)]
@@ -133,7 +148,10 @@ mod tests {
             ("a.b-c/d", "a__dot__b__dash__c__slash__d"),
         ];
         for (name, escaped) in cases {
-            assert_eq!(escape(name), escaped);
+            assert_eq!(escape(name).as_deref(), Some(escaped));
+        }
+        for name in ["", "1a", "$ref", "a b", "ä"] {
+            assert_eq!(escape(name), None, "{name}");
         }
     }
 }

@@ -1,10 +1,8 @@
-//! Static checks of a CEL expression: what it may refer to, and what it may cost at most.
+//! What a CEL expression may cost at most.
 //!
 //! The costs are estimates from the bounds in the schema (`maxItems`, `maxProperties`), in visits
 //! of expression nodes. They exist to refuse rules whose cost explodes with the size of an
 //! object (loops inside loops over unbounded lists), not to count cycles.
-
-use std::collections::BTreeSet;
 
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
@@ -16,31 +14,6 @@ pub(super) const ESTIMATE_LIMIT: u64 = 10_000_000;
 /// How many items a list without `maxItems` is taken to have.
 const UNBOUNDED: u64 = 300;
 
-/// Names that are neither variables nor bound by a macro: types, and the prefixes of functions.
-const KNOWN: &[&str] = &[
-    "base64",
-    "bool",
-    "bytes",
-    "cel",
-    "double",
-    "duration",
-    "format",
-    "int",
-    "jsonpatch",
-    "list",
-    "map",
-    "math",
-    "null_type",
-    "optional",
-    "quantity",
-    "semver",
-    "sets",
-    "string",
-    "timestamp",
-    "type",
-    "uint",
-];
-
 /// What an expression turned out to be.
 #[derive(Debug, Default)]
 pub(super) struct Analysis {
@@ -48,10 +21,6 @@ pub(super) struct Analysis {
     pub cost: u64,
     /// How many loops stand inside each other at most.
     pub nesting: u32,
-    /// Names that nothing defines.
-    pub unknown: Vec<String>,
-    /// The functions it calls, with their prefix (`math.greatest`).
-    pub functions: BTreeSet<String>,
 }
 
 /// Looks at `expression`, in which `self` and `oldSelf` have `schema`.
@@ -60,25 +29,16 @@ pub(super) fn analyse(expression: &IdedExpr, schema: &Schema) -> Analysis {
         ("self".into(), Some(schema)),
         ("oldSelf".into(), Some(schema)),
     ];
-    let mut walk = Walk {
-        scope,
-        unknown: Vec::new(),
-        functions: BTreeSet::new(),
-    };
-    let cost = walk.expr(expression);
+    let cost = Walk { scope }.expr(expression);
     Analysis {
         cost: cost.total,
         nesting: cost.nesting,
-        unknown: walk.unknown,
-        functions: walk.functions,
     }
 }
 
 struct Walk<'s> {
     /// Names in scope, innermost last, with the schema of their values where it is known.
     scope: Vec<(String, Option<&'s Schema>)>,
-    unknown: Vec<String>,
-    functions: BTreeSet<String>,
 }
 
 /// Cost of one expression, and the schema of its value where it can be told.
@@ -112,16 +72,7 @@ impl<'s> Walk<'s> {
                 }
             }
             Expr::Call(call) => {
-                let prefix = call
-                    .target
-                    .as_deref()
-                    .and_then(|target| self.prefix(target));
-                let target = call.target.as_deref().filter(|_| prefix.is_none());
-                let dotted = prefix
-                    .map(|prefix| format!("{prefix}."))
-                    .unwrap_or_default();
-                self.functions.insert(dotted + &call.func_name);
-                let mut cost = self.sum(target.into_iter().chain(&call.args));
+                let mut cost = self.sum(call.target.as_deref().into_iter().chain(&call.args));
                 cost.schema = self.indexed(&call.func_name, &call.args);
                 cost
             }
@@ -194,30 +145,13 @@ impl<'s> Walk<'s> {
         if function != "_[_]" {
             return None;
         }
-        let known = self.unknown.len();
         let operand = self.expr(args.first()?).schema;
-        self.unknown.truncate(known);
         operand.and_then(|schema| schema.items.as_deref().or(schema.additional.as_deref()))
     }
 
-    fn lookup(&mut self, name: &str) -> Option<&'s Schema> {
+    fn lookup(&self, name: &str) -> Option<&'s Schema> {
         let found = self.scope.iter().rev().find(|(bound, _)| bound == name);
-        if found.is_none()
-            && !KNOWN.contains(&name)
-            && !self.unknown.iter().any(|unknown| unknown == name)
-        {
-            self.unknown.push(name.into());
-        }
         found.and_then(|(_, schema)| *schema)
-    }
-
-    /// A call's target that is only the prefix of the function's name (`math.greatest`).
-    fn prefix<'e>(&self, target: &'e IdedExpr) -> Option<&'e str> {
-        let Expr::Ident(name) = &target.expr else {
-            return None;
-        };
-        let bound = self.scope.iter().any(|(bound, _)| bound == name);
-        (!bound && KNOWN.contains(&name.as_str())).then_some(name)
     }
 }
 

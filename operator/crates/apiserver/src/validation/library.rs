@@ -72,28 +72,19 @@ fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool, 
     })
 }
 
-/// Parses an expression. The optional syntax (`self.?field`) is an error here: the interpreter
-/// parses it, but fails on fields that are absent, which is what it is for.
+/// Parses an expression.
 pub(super) fn parse(expression: &str) -> Result<IdedExpr, ParseErrors> {
-    Parser::default().parse(expression)
+    Parser::default()
+        .enable_optional_syntax(true)
+        .parse(expression)
+}
+
+/// Whether `text` is a pattern for `matches`.
+pub(super) fn is_pattern(text: &str) -> bool {
+    Regex::new(text).is_ok()
 }
 
 /// Runs `work` with the library of this thread.
 pub(super) fn with<T>(work: impl FnOnce(&Context<'static>) -> T) -> T {
     LIBRARY.with(work)
-}
-
-/// Whether the library has a function of this name. It does not list them, but tells an unknown
-/// function from one that is called wrongly.
-pub(super) fn is_function(name: &str) -> bool {
-    let operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
-    operator
-        || parse(&format!("{name}()")).map_or(true, |call| {
-            LIBRARY.with(|library| {
-                !matches!(
-                    Cel::resolve(&call, library),
-                    Err(ExecutionError::UndeclaredReference(_))
-                )
-            })
-        })
 }

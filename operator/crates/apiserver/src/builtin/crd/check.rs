@@ -188,9 +188,10 @@ fn schema_problem(place: &str, error: &SchemaError) -> FieldError {
         SchemaError::Default { value, cause, .. } => {
             FieldError::invalid(field, value.as_str(), cause.as_str())
         }
-        SchemaError::Rule { rule, cause, .. } => {
-            FieldError::invalid(field, rule.as_str(), cause.as_str())
-        }
+        SchemaError::Rule { error, .. } => FieldError {
+            field,
+            ..error.clone()
+        },
         SchemaError::TooDeep { limit, .. } => {
             let detail = format!("schemas may be nested at most {limit} levels deep");
             FieldError::forbidden(field, detail)
