@@ -225,7 +225,7 @@ fn one(rest: &mut &'static str) -> Type {
     let end = rest
         .char_indices()
         .find(|(at, letter)| {
-            !letter.is_ascii_alphabetic() && !(*letter == '.' && !rest[*at..].starts_with(".("))
+            !letter.is_ascii_alphabetic() && (*letter != '.' || rest[*at..].starts_with(".("))
         })
         .map_or(rest.len(), |(at, _)| at);
     let (name, after) = rest.split_at(end);
