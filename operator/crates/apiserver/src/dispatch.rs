@@ -322,13 +322,13 @@ fn attributes(
         name,
         subresource,
     } = resource.clone();
-    // A namespace is inside itself, and a selector that names one object asks for that one.
+    // A namespace is inside itself, and a selector that names one object reads that one.
     let namespace = match (group.as_str(), resource.as_str()) {
         ("", "namespaces") => name.clone(),
         _ => namespace,
     };
     let name = match (collection, verb) {
-        (true, "list" | "watch" | "deletecollection") => selected_name(query)?,
+        (true, "list" | "watch") => selected_name(query)?,
         _ => name,
     };
     Ok(Attributes {

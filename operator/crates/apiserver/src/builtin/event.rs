@@ -66,6 +66,10 @@ struct EventStrategy {
 }
 
 impl Strategy for EventStrategy {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn tracks_generation(&self) -> bool {
         false
     }

@@ -9,6 +9,10 @@ use crate::validation::FieldError;
 pub(super) struct LeaseStrategy;
 
 impl Strategy for LeaseStrategy {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn tracks_generation(&self) -> bool {
         false
     }

@@ -20,6 +20,10 @@ const TYPES: [&str; 2] = ["Container", "Pod"];
 pub(super) struct LimitRangeStrategy;
 
 impl Strategy for LimitRangeStrategy {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn tracks_generation(&self) -> bool {
         false
     }

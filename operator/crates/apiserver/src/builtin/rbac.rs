@@ -47,6 +47,10 @@ struct RoleStrategy {
 }
 
 impl Strategy for RoleStrategy {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn tracks_generation(&self) -> bool {
         false
     }
@@ -171,6 +175,10 @@ struct BindingStrategy {
 }
 
 impl Strategy for BindingStrategy {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn tracks_generation(&self) -> bool {
         false
     }

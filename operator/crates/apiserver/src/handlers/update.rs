@@ -1,9 +1,10 @@
-//! Replace one object.
+//! Replace one object; of some kinds, make it where there is none.
 
 use http::StatusCode;
 
-use super::write::{Part, Proposal, check_place, check_readable, rewrite};
+use super::write::{Part, Proposal, check_place, check_readable, conflict, insert, rewrite};
 use super::{Call, Reply};
+use crate::authz::may_create;
 use crate::decode;
 use crate::meta;
 use crate::status_error::ApiError;
@@ -39,7 +40,31 @@ pub(crate) async fn update(call: &Call, part: Part) -> Reply {
             ..Proposal::default()
         })
     };
-    rewrite(call, &call.key(), part, change)
+    let creates = part == Part::Main && call.def.strategy.creates_on_update();
+    match rewrite(call, &call.key(), part, change).await {
+        Err(ApiError::NotFound(_)) if creates => {
+            let proposal = Proposal {
+                object,
+                problems: decoded.problems,
+                ..Proposal::default()
+            };
+            make(call, proposal).await
+        }
+        written => written?.reply(call, StatusCode::OK),
+    }
+}
+
+/// Makes the object that was to be replaced.
+async fn make(call: &Call, mut proposal: Proposal) -> Reply {
+    may_create(call)?;
+    let uid = meta::text(&proposal.object, "uid");
+    if !uid.is_empty() {
+        let message =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+        return Err(conflict(&call.def, &call.path.name, &message));
+    }
+    meta::fields(&mut proposal.object)?.remove("resourceVersion");
+    insert(call, proposal)
         .await?
-        .reply(call, StatusCode::OK)
+        .reply(call, StatusCode::CREATED)
 }

@@ -32,6 +32,10 @@ pub trait Strategy: Send + Sync {
     fn requires_version_on_update(&self) -> bool {
         false
     }
+    /// Does a PUT make the object where it is not there?
+    fn creates_on_update(&self) -> bool {
+        false
+    }
     /// Does an object of this kind run tasks, with the fields of a Deployment? Then quotas and limit
     /// ranges apply to what it asks for.
     fn runs_tasks(&self) -> bool {

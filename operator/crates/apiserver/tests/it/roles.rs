@@ -224,7 +224,7 @@ async fn each_verb_needs_its_rule() {
 async fn names_namespaces_and_wording() {
     let api = api().await;
     let configmaps = "/api/v1/namespaces/default/configmaps";
-    let get = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"], "verbs": ["get", "list", "watch"]}]);
+    let get = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"], "verbs": ["get", "list", "watch", "deletecollection"]}]);
     grant(&api, "ann", get).await;
     let ann = User::new(&api, "ann", &[]);
     ann.until(&format!("{configmaps}/mine"), 404).await;
@@ -234,6 +234,11 @@ async fn names_namespaces_and_wording() {
     );
     let selected = format!("{configmaps}?fieldSelector=metadata.name%3Dmine");
     ann.get(&selected).await.is(200);
+    // To delete many is never to delete one.
+    ann.ask("DELETE", &selected, &Value::Null).await.fails(
+        403,
+        "configmaps is forbidden: User \"ann\" cannot deletecollection",
+    );
     ann.get(configmaps).await.fails(403, "cannot list resource");
     // What looks like the name in another field's value is not the name.
     let hidden =
@@ -273,6 +278,38 @@ async fn apply_needs_create() {
         .await
         .is(201);
     ann.ask("PATCH", &apply, &config).await.is(200);
+}
+
+/// Of some kinds a PUT makes what is not there, for who may make it.
+#[tokio::test]
+async fn replacing_nothing_needs_create() {
+    let api = api().await;
+    let groups = ["", "coordination.k8s.io"];
+    let update = rule(&groups, &["leases", "configmaps"], &["update", "get"]);
+    grant(&api, "ann", json!([update])).await;
+    let ann = User::new(&api, "ann", &[]);
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let path = format!("{leases}/a");
+    ann.until(&path, 404).await;
+    let lease = json!({"metadata": {"name": "a", "resourceVersion": "5"}});
+    ann.ask("PUT", &path, &lease)
+        .await
+        .fails(403, "User \"ann\" cannot create resource \"leases\"");
+    let other = json!({"metadata": {"name": "a", "uid": "1"}});
+    api.put(&path, &other)
+        .await
+        .fails(409, "UID in precondition: 1, UID in object meta: ");
+    api.put(&path, &lease).await.is(201);
+    api.put(
+        &path,
+        &json!({"metadata": {"name": "a"}, "spec": {"holderIdentity": "me"}}),
+    )
+    .await
+    .is(200);
+    let map = json!({"metadata": {"name": "a"}});
+    api.put("/api/v1/namespaces/default/configmaps/a", &map)
+        .await
+        .fails(404, "configmaps \"a\" not found");
 }
 
 #[tokio::test]
