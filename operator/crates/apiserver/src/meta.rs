@@ -24,6 +24,9 @@ const SYSTEM_FIELDS: [&str; 7] = [
     "namespace",
 ];
 
+/// Those of which another value than the object's is refused.
+const CHECKED_FIELDS: [&str; 2] = ["uid", "deletionGracePeriodSeconds"];
+
 /// The time as Kubernetes writes it, in whole seconds.
 pub(crate) fn now() -> String {
     let now = Timestamp::now();
@@ -151,7 +154,8 @@ fn generated_name(prefix: &str) -> String {
     name
 }
 
-/// Takes the system fields of the old object over into the new one.
+/// Takes the system fields of the old object over into the new one. Of those that no client may set,
+/// a wrong one is left for validation.
 ///
 /// # Errors
 /// As [`fields`].
@@ -159,10 +163,20 @@ pub(crate) fn carry_over(object: &mut Value, old: &Value) -> Result<(), ApiError
     let metadata = fields(object)?;
     metadata.remove("selfLink");
     for field in SYSTEM_FIELDS {
-        match old.get("metadata").and_then(|m| m.get(field)) {
-            Some(value) => metadata.insert(field.to_owned(), value.clone()),
-            None => metadata.remove(field),
-        };
+        let before = old.get("metadata").and_then(|m| m.get(field));
+        let said = metadata
+            .get(field)
+            .filter(|said| !said.is_null() && **said != "");
+        match before {
+            _ if said.is_some() && said != before && CHECKED_FIELDS.contains(&field) => {}
+            Some(value) => {
+                metadata.insert(field.to_owned(), value.clone());
+            }
+            None if field == "deletionTimestamp" && said.is_some() => {}
+            None => {
+                metadata.remove(field);
+            }
+        }
     }
     Ok(())
 }

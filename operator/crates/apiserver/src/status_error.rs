@@ -169,6 +169,9 @@ pub enum ApiError {
     /// The store does not answer.
     #[error("the server is currently unable to handle the request: {0}")]
     Unavailable(String),
+    /// The request cannot be answered, for a reason that has no name.
+    #[error("{0}")]
+    Unknown(String),
     /// A bug.
     #[error("Internal error occurred: {0}")]
     Internal(String),
@@ -242,6 +245,7 @@ impl ApiError {
             ),
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+            Self::Unknown(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         }
     }
@@ -334,6 +338,11 @@ impl ApiError {
             "code": code.as_u16(),
         });
         let details = self.details();
+        if reason.is_empty()
+            && let Some(status) = status.as_object_mut()
+        {
+            status.remove("reason");
+        }
         if !details.is_empty() {
             status["details"] = Value::Object(details);
         }

@@ -14,20 +14,25 @@ impl Strategy for ConfigMapStrategy {
         false
     }
 
+    fn complete(&self, object: &mut Value) {
+        keyed::canonical(object.get_mut("binaryData"));
+    }
+
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut problems = Vec::new();
         keyed::check_keys(object, "data", &mut problems);
-        keyed::check_keys(object, "binaryData", &mut problems);
-        for (key, value) in keyed::entries(object, "binaryData") {
-            if object["data"].get(key).is_some() {
-                let detail = format!("duplicate of key present in data: {key}");
+        for (key, _) in keyed::entries(object, "data") {
+            if object["binaryData"].get(key).is_some() {
                 problems.push(FieldError::invalid(
-                    format!("binaryData[{key}]"),
+                    format!("data[{key}]"),
                     key.as_str(),
-                    detail,
+                    "duplicate of key present in binaryData",
                 ));
             }
-            if super::secret::decoded_size(value).is_none() {
+        }
+        keyed::check_keys(object, "binaryData", &mut problems);
+        for (key, value) in keyed::entries(object, "binaryData") {
+            if keyed::decode(value).is_none() {
                 problems.push(FieldError::invalid(
                     format!("binaryData[{key}]"),
                     "…",
@@ -39,9 +44,9 @@ impl Strategy for ConfigMapStrategy {
             .filter_map(|(_, value)| value.as_str())
             .map(str::len);
         let binary = keyed::entries(object, "binaryData")
-            .filter_map(|(_, value)| super::secret::decoded_size(value));
+            .filter_map(|(_, value)| Some(keyed::decode(value)?.len()));
         if text.chain(binary).sum::<usize>() > keyed::MAX_SIZE {
-            problems.push(FieldError::too_long("data", keyed::MAX_SIZE as u64));
+            problems.push(FieldError::too_long("[]", keyed::MAX_SIZE as u64));
         }
         if let Some(old) = old {
             keyed::check_lock(object, old, &["data", "binaryData"], &mut problems);

@@ -276,7 +276,16 @@ fn last_seen(object: &Value) -> Option<Timestamp> {
 }
 
 fn from_stored(object: Value) -> Value {
-    renamed(object, "events.k8s.io/v1", |core, newer| (core, newer))
+    let mut object = renamed(object, "events.k8s.io/v1", |core, newer| (core, newer));
+    // The core group always writes them.
+    if let Some(fields) = object.as_object_mut() {
+        for field in ["reportingController", "reportingInstance"] {
+            if fields.get(field).is_some_and(|text| text == "") {
+                fields.remove(field);
+            }
+        }
+    }
+    object
 }
 
 fn to_stored(object: Value) -> Value {

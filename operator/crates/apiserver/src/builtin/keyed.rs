@@ -1,8 +1,9 @@
 //! What Secrets and ConfigMaps have in common: entries by key, a size, a lock.
 
-use serde_json::Value;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_json::{Value, json};
 
-use crate::validation::FieldError;
+use crate::validation::{FieldError, base64, names};
 
 /// Most bytes that all entries may have together.
 pub(super) const MAX_SIZE: usize = 1024 * 1024;
@@ -20,31 +21,26 @@ pub(super) fn entries<'a>(
         .flatten()
 }
 
+/// The bytes of an encoded value; `None` when it is not base64.
+pub(super) fn decode(value: &Value) -> Option<Vec<u8>> {
+    base64(value.as_str()?)
+}
+
+/// Writes encoded values in the one way there is; what is not base64 is left to validation.
+pub(super) fn canonical(list: Option<&mut Value>) {
+    let list = list.and_then(Value::as_object_mut);
+    for (_, value) in list.into_iter().flatten() {
+        if let Some(bytes) = decode(value) {
+            *value = json!(BASE64_STANDARD.encode(bytes));
+        }
+    }
+}
+
 /// Checks the keys of a field.
 pub(super) fn check_keys(object: &Value, field: &str, problems: &mut Vec<FieldError>) {
     for (key, _) in entries(object, field) {
-        let place = format!("{field}[{key}]");
-        let fits = !key.is_empty()
-            && key
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        if !fits {
-            let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' \
-                (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-            problems.push(FieldError::invalid(place, key.as_str(), detail));
-        } else if key.len() > 253 {
-            problems.push(FieldError::invalid(
-                place,
-                key.as_str(),
-                "must be no more than 253 characters",
-            ));
-        } else if key == "." || key == ".." || key.starts_with("..") {
-            problems.push(FieldError::invalid(
-                place,
-                key.as_str(),
-                "must not be '.', '..' or start with '..'",
-            ));
-        }
+        let wrong = |detail| FieldError::invalid(format!("{field}[{key}]"), key.as_str(), detail);
+        problems.extend(names::config_key(key).into_iter().map(wrong));
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::quota::{canonical, check};
 use crate::admission::{Amount, limits::RESOURCES};
-use crate::registry::{Strategy, WriteContext};
+use crate::registry::Strategy;
 use crate::validation::FieldError;
 
 const FIELDS: [&str; 5] = [
@@ -28,11 +28,7 @@ impl Strategy for LimitRangeStrategy {
         false
     }
 
-    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
-        complete(object);
-    }
-
-    fn prepare_update(&self, object: &mut Value, _: &Value, _: &WriteContext<'_>) {
+    fn complete(&self, object: &mut Value) {
         complete(object);
     }
 
@@ -157,7 +153,13 @@ fn check_order(limit: &Value, name: &str, path: &str, problems: &mut Vec<FieldEr
         {
             let detail =
                 format!("{small_name} value {low} is greater than {large_name} value {high}");
-            let value = limit[field][name].clone();
+            // Kubernetes shows the other one where the default is at fault.
+            let shown = match field {
+                "default" if small == field => large,
+                "default" => small,
+                field => field,
+            };
+            let value = limit[shown][name].clone();
             problems.push(FieldError::invalid(
                 format!("{path}.{field}[{name}]"),
                 value,
@@ -246,7 +248,7 @@ mod tests {
             (
                 json!({"type": "Container", "default": {"cpu": "2"}, "max": {"cpu": "1"}}),
                 format!(
-                    "{place}.default[cpu]: Invalid value: \"2\": default value 2 is greater than max value 1"
+                    "{place}.default[cpu]: Invalid value: \"1\": default value 2 is greater than max value 1"
                 ),
             ),
             (

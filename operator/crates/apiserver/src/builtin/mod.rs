@@ -33,7 +33,7 @@ use crate::registry::{
     Backing, CrdError, CustomStrategy, PlainStrategy, ResourceDef, Strategy, Subresources, Verb,
     from_crd, storage_name,
 };
-use crate::schema::core;
+use crate::schema::{Schema, SchemaError, core};
 use crate::server::ServerError;
 
 /// Names of one kind.
@@ -168,12 +168,21 @@ pub(crate) fn custom(crd: &CustomResourceDefinition) -> Result<Vec<ResourceDef>,
     )
 }
 
-/// A kind that is stored.
+/// A kind that is stored, and has the form of typed fields.
 fn stored<T: JsonSchema>(
     names: Names,
     strategy: impl Strategy + 'static,
 ) -> Result<ResourceDef, ServerError> {
-    let schema = core::schema::<T>().map_err(|error| ServerError::Builtin {
+    stored_as(names, strategy, core::typed::<T>())
+}
+
+/// A kind that is stored with this schema.
+fn stored_as(
+    names: Names,
+    strategy: impl Strategy + 'static,
+    schema: Result<Schema, SchemaError>,
+) -> Result<ResourceDef, ServerError> {
+    let schema = schema.map_err(|error| ServerError::Builtin {
         kind: names.kind,
         message: error.to_string(),
     })?;

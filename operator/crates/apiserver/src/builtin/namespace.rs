@@ -25,7 +25,7 @@ use crate::registry::{ResourceDef, Strategy, StrategyError, Subresources, Verb, 
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
 use crate::validation::FieldError;
-use crate::validation::names::{NameRule, qualified_name};
+use crate::validation::names::{self, NameRule};
 
 /// Namespaces that are there from the start, and whether they stay.
 const INITIAL: [(&str, bool); 4] = [
@@ -34,8 +34,6 @@ const INITIAL: [(&str, bool); 4] = [
     ("kube-public", true),
     ("kube-system", true),
 ];
-/// What `spec.finalizers` may say without a domain.
-const STANDARD_FINALIZERS: [&str; 3] = [FINALIZER, "orphan", "foregroundDeletion"];
 const FINALIZER: &str = "kubernetes";
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// How soon a namespace whose contents wait for their finalizers is looked at again.
@@ -55,6 +53,12 @@ impl Strategy for NamespaceStrategy {
         NameRule::Label
     }
 
+    fn complete(&self, object: &mut Value) {
+        if !meta::name(object).is_empty() {
+            name_label(object);
+        }
+    }
+
     fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
         name_label(object);
         if let Some(fields) = object.as_object_mut() {
@@ -69,17 +73,15 @@ impl Strategy for NamespaceStrategy {
 
     fn prepare_update(&self, object: &mut Value, old: &Value, _: &WriteContext<'_>) {
         *object = with_finalizers_of(object, old);
-        name_label(object);
     }
 
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut problems = Vec::new();
         for (index, finalizer) in finalizers(object.get("spec")).iter().enumerate() {
             let name = finalizer.as_str().unwrap_or_default();
-            let mut wrong = qualified_name(name);
-            if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
-                let detail = "name is neither a standard finalizer name nor is it fully qualified";
-                wrong.push(detail.to_owned());
+            let mut wrong = names::qualified_name(name);
+            if !names::is_owned_finalizer(name) {
+                wrong.push(names::NO_OWNER.to_owned());
             }
             let field = match old {
                 None => "spec.finalizers".to_owned(),

@@ -5,9 +5,10 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Names, stored};
+use super::{Names, stored_as};
 use crate::authn::CONTROLLERS;
 use crate::registry::{ResourceDef, Strategy, Verb, View};
+use crate::schema::core;
 use crate::server::ServerError;
 
 static VIEW: View = View {
@@ -58,7 +59,8 @@ pub(super) fn definition() -> Result<ResourceDef, ServerError> {
         "status.phase",
         "status.podIP",
     ];
-    let def = stored::<Pod>(Names::core("pods", "Pod", &["po"]), PodStrategy)?;
+    let names = Names::core("pods", "Pod", &["po"]);
+    let def = stored_as(names, PodStrategy, core::schema::<Pod>())?;
     Ok(ResourceDef {
         verbs: Verb::READ,
         categories: vec!["all".to_owned()],

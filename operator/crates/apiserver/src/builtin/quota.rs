@@ -25,15 +25,14 @@ impl Strategy for QuotaStrategy {
         false
     }
 
-    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
+    fn complete(&self, object: &mut Value) {
         canonical(object.pointer_mut("/spec/hard"));
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
         if let Some(fields) = object.as_object_mut() {
             fields.insert("status".to_owned(), json!({}));
         }
-    }
-
-    fn prepare_update(&self, object: &mut Value, _: &Value, _: &WriteContext<'_>) {
-        canonical(object.pointer_mut("/spec/hard"));
     }
 
     fn validate(&self, object: &Value, _: Option<&Value>) -> Vec<FieldError> {

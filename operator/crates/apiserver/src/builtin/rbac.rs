@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Names, stored};
 use crate::authz::GROUP;
-use crate::registry::{ResourceDef, Strategy, WriteContext};
+use crate::registry::{ResourceDef, Strategy};
 use crate::server::ServerError;
 use crate::validation::FieldError;
 use crate::validation::names::{NameRule, label_value, qualified_name, subdomain};
@@ -187,11 +187,7 @@ impl Strategy for BindingStrategy {
         NameRule::PathSegment
     }
 
-    fn prepare_create(&self, binding: &mut Value, _: &WriteContext<'_>) {
-        complete(binding);
-    }
-
-    fn prepare_update(&self, binding: &mut Value, _: &Value, _: &WriteContext<'_>) {
+    fn complete(&self, binding: &mut Value) {
         complete(binding);
     }
 
@@ -239,7 +235,7 @@ impl BindingStrategy {
         if text("name").is_empty() {
             problems.push(FieldError::required("roleRef.name", ""));
         }
-        let wrong = NameRule::PathSegment.check(text("name"), false);
+        let wrong = NameRule::PathSegment.check(text("name"));
         invalid("roleRef.name", text("name"), wrong, problems);
     }
 }

@@ -6,7 +6,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::keyed;
-use crate::registry::{ResourceDef, Strategy, WriteContext};
+use crate::decode;
+use crate::registry::{ResourceDef, Strategy};
 use crate::validation::FieldError;
 
 /// Type of the Secrets that hold a token of a service account.
@@ -22,21 +23,21 @@ impl Strategy for SecretStrategy {
         false
     }
 
-    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
-        complete(object);
-    }
-
-    fn prepare_update(&self, object: &mut Value, old: &Value, _: &WriteContext<'_>) {
-        // A client that leaves the type out does not mean to change it.
-        if let Some(fields) = object.as_object_mut()
-            && fields
-                .get("type")
-                .is_none_or(|kind| kind == "" || kind.is_null())
-            && let Some(kind) = old.get("type")
-        {
-            fields.insert("type".to_owned(), kind.clone());
+    fn complete(&self, object: &mut Value) {
+        let Some(fields) = object.as_object_mut() else {
+            return;
+        };
+        fields.entry("type").or_insert_with(|| json!("Opaque"));
+        if let Some(Value::Object(plain)) = fields.remove("stringData") {
+            let data = fields.entry("data").or_insert_with(|| json!({}));
+            if let Some(data) = data.as_object_mut() {
+                let encode = |value: &Value| {
+                    json!(BASE64_STANDARD.encode(value.as_str().unwrap_or_default()))
+                };
+                data.extend(plain.into_iter().map(|(key, value)| (key, encode(&value))));
+            }
         }
-        complete(object);
+        keyed::canonical(fields.get_mut("data"));
     }
 
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -44,8 +45,8 @@ impl Strategy for SecretStrategy {
         keyed::check_keys(object, "data", &mut problems);
         let mut size = 0;
         for (key, value) in keyed::entries(object, "data") {
-            match decoded_size(value) {
-                Some(bytes) => size += bytes,
+            match keyed::decode(value) {
+                Some(bytes) => size += bytes.len(),
                 // The value is secret, wrong or not.
                 None => problems.push(FieldError::invalid(
                     format!("data[{key}]"),
@@ -72,43 +73,6 @@ impl Strategy for SecretStrategy {
     }
 }
 
-fn complete(object: &mut Value) {
-    let Some(fields) = object.as_object_mut() else {
-        return;
-    };
-    fields.entry("type").or_insert_with(|| json!("Opaque"));
-    let Some(Value::Object(plain)) = fields.remove("stringData") else {
-        return;
-    };
-    let data = fields.entry("data").or_insert_with(|| json!({}));
-    if data.is_null() {
-        *data = json!({});
-    }
-    if let Some(data) = data.as_object_mut() {
-        let encode =
-            |value: &Value| json!(BASE64_STANDARD.encode(value.as_str().unwrap_or_default()));
-        data.extend(
-            plain
-                .iter()
-                .map(|(key, value)| (key.clone(), encode(value))),
-        );
-    }
-}
-
-/// Size of what is encoded; `None` when it is not base64.
-pub(super) fn decoded_size(value: &Value) -> Option<usize> {
-    decode(value).map(|bytes| bytes.len())
-}
-
-fn decode(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::Null => Some(Vec::new()),
-        // Line breaks are allowed, as in Go's decoder.
-        Value::String(text) => BASE64_STANDARD.decode(text.replace(['\n', '\r'], "")).ok(),
-        _ => None,
-    }
-}
-
 fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
     let data = |key: &str| object.get("data").and_then(|data| data.get(key));
     let mut require = |keys: &[&str]| {
@@ -127,7 +91,10 @@ fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
             return;
         }
         "kubernetes.io/tls" => return require(&["tls.crt", "tls.key"]),
-        "kubernetes.io/ssh-auth" => return require(&["ssh-privatekey"]),
+        "kubernetes.io/ssh-auth" if data("ssh-privatekey").is_none_or(|key| key == "") => {
+            let problem = FieldError::required("data[ssh-privatekey]", "");
+            return problems.push(problem);
+        }
         "kubernetes.io/basic-auth" if data("username").is_none() && data("password").is_none() => {
             return require(&["username", "password"]);
         }
@@ -135,13 +102,15 @@ fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
         "kubernetes.io/dockerconfigjson" => ".dockerconfigjson",
         _ => return,
     };
-    require(&[json_key]);
-    let content = data(json_key).and_then(decode);
-    if content.is_some_and(|bytes| serde_json::from_slice::<Value>(&bytes).is_err()) {
+    if data(json_key).is_none() {
+        return require(&[json_key]);
+    }
+    let content = data(json_key).and_then(keyed::decode).unwrap_or_default();
+    if let Err(error) = serde_json::from_slice::<Value>(&content) {
         problems.push(FieldError::invalid(
             format!("data[{json_key}]"),
             "<secret contents redacted>",
-            "must be JSON",
+            decode::syntax(&content, &error),
         ));
     }
 }
@@ -158,10 +127,6 @@ pub(super) fn definition(def: ResourceDef) -> ResourceDef {
 mod tests {
     use super::*;
 
-    const CONTEXT: WriteContext<'static> = WriteContext {
-        now: "2026-01-01T00:00:00Z",
-    };
-
     fn fields(object: &Value, old: Option<&Value>) -> Vec<String> {
         SecretStrategy
             .validate(object, old)
@@ -173,7 +138,7 @@ mod tests {
     #[test]
     fn string_data_is_merged_and_dropped() {
         let mut object = json!({"data": {"a": "eA==", "b": "eQ=="}, "stringData": {"b": "z"}});
-        SecretStrategy.prepare_create(&mut object, &CONTEXT);
+        SecretStrategy.complete(&mut object);
         assert_eq!(
             object,
             json!({"type": "Opaque", "data": {"a": "eA==", "b": "eg=="}})

@@ -9,10 +9,12 @@ pub(crate) mod fuzz;
 mod json;
 mod protobuf;
 mod tables;
+mod unread;
 mod yaml;
 
 use protobuf::ProtobufError;
 use serde_json::Value;
+pub(crate) use unread::{beginning, go_name, syntax, untyped};
 
 use crate::patch::{MAX_DEPTH, depth};
 use crate::status_error::ApiError;
@@ -41,8 +43,13 @@ pub(crate) fn body(content_type: Option<&str>, bytes: &[u8]) -> Result<Decoded, 
         .unwrap_or_default()
         .trim();
     let decoded = match essence.to_ascii_lowercase().as_str() {
-        "" | "application/json" => json_body(bytes)?,
-        "application/yaml" | "application/x-yaml" | "text/yaml" => yaml_body(bytes)?,
+        "" | "application/json" => json_body(bytes).map_err(|error| match error {
+            ApiError::BadRequest(why) => ApiError::BadRequest(format!(
+                "couldn't get version/kind; json parse error: {why}"
+            )),
+            error => error,
+        })?,
+        "application/yaml" => yaml_body(bytes)?,
         PROTOBUF => {
             let value = protobuf::parse(bytes).map_err(|error| match &error {
                 ProtobufError::Kind { .. } => ApiError::UnsupportedMediaType(error.to_string()),
@@ -53,10 +60,10 @@ pub(crate) fn body(content_type: Option<&str>, bytes: &[u8]) -> Result<Decoded, 
                 problems: Vec::new(),
             }
         }
-        other => {
+        _ => {
             let message = format!(
                 "the body of the request was in an unknown format - accepted media types include: \
-                 application/json, application/yaml, {PROTOBUF}; the request has {other}"
+                 application/json, application/yaml, {PROTOBUF}"
             );
             return Err(ApiError::UnsupportedMediaType(message));
         }
@@ -78,8 +85,8 @@ pub(crate) fn yaml_body(bytes: &[u8]) -> Result<Decoded, ApiError> {
 
 /// Reads a JSON body.
 pub(crate) fn json_body(bytes: &[u8]) -> Result<Decoded, ApiError> {
-    let (value, duplicates) = json::parse(bytes)
-        .map_err(|error| ApiError::BadRequest(format!("error decoding JSON: {error}")))?;
+    let (value, duplicates) =
+        json::parse(bytes).map_err(|error| ApiError::BadRequest(syntax(bytes, &error)))?;
     let problems = duplicates
         .into_iter()
         .map(|path| format!("duplicate field \"{path}\""))

@@ -21,8 +21,8 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     }
 }
 
-/// Reads one document, as JSON where it is JSON; duplicate keys are reported as the parser words
-/// them, and the last wins.
+/// Reads one document, as JSON where it is JSON; the first duplicate key is reported as Kubernetes
+/// words it, and the last wins.
 pub(super) fn parse(text: &str) -> Result<(Value, Vec<String>), Error> {
     if text.trim_start().starts_with(['{', '['])
         && let Ok((value, duplicates)) = json::parse(text.as_bytes())
@@ -30,14 +30,19 @@ pub(super) fn parse(text: &str) -> Result<(Value, Vec<String>), Error> {
         let words = |path| format!("duplicate field \"{path}\"");
         return Ok((value, duplicates.into_iter().map(words).collect()));
     }
-    let strict = match serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::Error))
-    {
+    let strict = serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::Error));
+    let duplicate = match strict {
         Ok(value) => return Ok((value, Vec::new())),
-        Err(error) if matches!(error.without_snippet(), Error::DuplicateMappingKey { .. }) => error,
-        Err(error) => return Err(error),
+        Err(error) => match error.without_snippet() {
+            Error::DuplicateMappingKey { key, location } => {
+                let key = key.as_deref().unwrap_or_default();
+                format!("line {}: key {key:?} already set in map", location.line())
+            }
+            _ => return Err(error),
+        },
     };
     let value = serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::LastWins))?;
-    Ok((value, vec![strict.to_string()]))
+    Ok((value, vec![duplicate]))
 }
 
 #[cfg(test)]
@@ -71,7 +76,8 @@ mod tests {
     #[test]
     fn duplicates_are_reported_and_the_last_wins() {
         let (value, duplicates) = parse("a: 1\na: 2").unwrap();
-        assert_eq!((value, duplicates.len()), (json!({"a": 2}), 1));
+        let duplicate = "line 2: key \"a\" already set in map".to_owned();
+        assert_eq!((value, duplicates), (json!({"a": 2}), vec![duplicate]));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::validation::validate_object;
 
 /// One of our kinds as the server serves it.
 pub(super) struct Kind {
-    name: String,
+    pub(super) name: String,
     pub(super) api_version: String,
     source: Value,
     pub(super) schema: Schema,

@@ -180,6 +180,7 @@ fn manager<'a>(name: &'a str, kind: &'a Kind) -> Manager<'a> {
     Manager {
         name,
         subresource: None,
+        kind: &kind.name,
         api_version: &kind.api_version,
         time: Timestamp::UNIX_EPOCH,
     }

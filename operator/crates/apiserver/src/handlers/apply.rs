@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::write::{Part, Proposal, Written, check_readable, insert, rewrite, with_manager};
+use super::write::{Part, Proposal, Written, conflict, insert, nameless, rewrite, with_manager};
 use super::{Call, Reply};
 use crate::authz;
 use crate::decode;
@@ -17,23 +17,24 @@ const ATTEMPTS: usize = 8;
 
 /// `PATCH …/NAME` with an apply patch: changes the object, or makes it.
 pub(crate) async fn apply(call: &Call, part: Part) -> Reply {
-    let mut stated = Stated::of(call)?;
-    check_readable(&call.def, &stated.config)?;
-    let metadata = meta::fields(&mut stated.config)?;
-    if metadata.get("name").is_none_or(Value::is_null) {
-        metadata.insert("name".to_owned(), json!(call.path.name));
+    let stated = Stated::of(call)?;
+    let name = stated.config["metadata"].get("name");
+    if name.is_some_and(|name| name.is_null() || name == "") {
+        return Err(nameless(call));
     }
-    let unknown = call.def.schema.prune(&mut stated.config);
-    let unknown = unknown.into_iter();
-    stated
-        .problems
-        .extend(unknown.map(|path| format!("unknown field \"{path}\"")));
     for _ in 0..ATTEMPTS {
         match stated.change(call, part).await {
             Err(ApiError::NotFound(_)) if part == Part::Main => {}
             done => return done?.reply(call, StatusCode::OK),
         }
         authz::may_create(call)?;
+        let uid = meta::text(&stated.config, "uid");
+        if !uid.is_empty() {
+            let message = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(conflict(&call.def, &call.path.name, &message));
+        }
         match insert(call, stated.proposal(call, None)?).await {
             Err(ApiError::AlreadyExists(_) | ApiError::Leaving(_)) if !call.query.dry_run()? => {}
             done => {
@@ -64,7 +65,10 @@ impl Stated {
             return Err(call.query.invalid(problem));
         }
         let force = call.query.flag("force")?;
-        let decoded = decode::yaml_body(&call.body)?;
+        let mut decoded = decode::yaml_body(&call.body)?;
+        if decoded.value.is_null() {
+            decoded.value = json!({});
+        }
         Ok(Self {
             config: decoded.value,
             problems: decoded.problems,
@@ -95,6 +99,7 @@ fn error(error: ApplyError) -> ApiError {
     match error {
         ApplyError::Conflicts(conflicts) => ApiError::ApplyConflict(conflicts),
         ApplyError::Corrupt(_) => ApiError::Internal(error.to_string()),
+        ApplyError::Misfit { .. } => ApiError::Unknown(error.to_string()),
         other => ApiError::BadRequest(other.to_string()),
     }
 }

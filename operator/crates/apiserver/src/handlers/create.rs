@@ -2,10 +2,9 @@
 
 use http::StatusCode;
 
-use super::write::{Proposal, check_readable, insert};
-use super::{Call, Reply};
+use super::write::{Proposal, insert};
+use super::{Call, Reply, body};
 use crate::builtin::review;
-use crate::decode;
 use crate::registry::Backing;
 
 /// `POST …` to a collection.
@@ -13,8 +12,7 @@ pub(crate) async fn create(call: &Call) -> Reply {
     if call.def.backing == Backing::Review {
         return review::answer(call).await;
     }
-    let decoded = decode::body(call.content_type(), &call.body)?;
-    check_readable(&call.def, &decoded.value)?;
+    let decoded = body::object(call, &call.def)?;
     let proposal = Proposal {
         object: decoded.value,
         problems: decoded.problems,

@@ -5,25 +5,27 @@
 //! the loop in `gc`; without a word about it they are deleted afterwards. Deleting an object again
 //! while it is marked can change that, and nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::StatusCode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions as Options;
 use serde_json::Value;
 use store::{Consistency, Key, Object, Op};
 
 use super::write::{Committed, commit, conflict, is_held, to_stored};
 use super::{Call, Query, Reply};
-use crate::decode;
+use crate::decode::{self, untyped};
 use crate::gc::Propagation;
 use crate::meta;
 use crate::negotiate::{respond, served};
 use crate::registry::ResourceDef;
+use crate::schema::{Schema, core};
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject, deleted};
-use crate::validation::FieldError;
+use crate::validation::{FieldError, cannot_unmarshal};
 
 const ATTEMPTS: usize = 32;
-const POLICIES: [&str; 3] = ["Orphan", "Background", "Foreground"];
+const POLICIES: [&str; 4] = ["Foreground", "Background", "Orphan", "nil"];
 
 /// What the client wants to be true of the object, and whether it means it.
 #[derive(Clone, Debug, Default)]
@@ -120,20 +122,24 @@ fn check_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), ApiError> {
     let wanted = [
-        ("UID", "uid", &options.uid),
+        ("UID", "uid", &options.uid, "deleted and then recreated"),
         (
             "ResourceVersion",
             "resourceVersion",
             &options.resource_version,
+            "modified",
         ),
     ];
-    for (title, field, wanted) in wanted {
+    for (title, field, wanted, happened) in wanted {
         let found = meta::text(object, field);
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-            let message = format!(
-                "Precondition failed: {title} in precondition: {wanted}, {title} in object meta: {found}"
-            );
-            return Err(conflict(def, meta::name(object), &message));
+            return Err(ApiError::Conflict {
+                subject: Subject::kind(def, meta::name(object)),
+                message: format!(
+                    "the {title} in the precondition ({wanted}) does not match the {title} in record ({found}). \
+                     The object might have been {happened}"
+                ),
+            });
         }
     }
     Ok(())
@@ -145,6 +151,7 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
         dry_run: call.query.dry_run()?,
         ..DeleteOptions::default()
     };
+    call.query.grace_period()?;
     options.policy = policy(
         &call.query,
         call.query.set("propagationPolicy"),
@@ -154,55 +161,40 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
         return Ok(options);
     }
     let body = decode::body(call.content_type(), &call.body)?.value;
-    if !body.is_object() {
-        return Err(ApiError::BadRequest(
-            "the body must be a DeleteOptions object".to_owned(),
-        ));
+    if let Some(why) = untyped(&body) {
+        let why = format!("couldn't get version/kind; json parse error: {why}");
+        return Err(ApiError::BadRequest(why));
     }
-    if let Some(kind) = body["kind"]
-        .as_str()
-        .filter(|kind| !kind.is_empty() && *kind != "DeleteOptions")
-    {
-        return Err(ApiError::BadRequest(format!(
-            "the body of a delete must be a DeleteOptions object, not {kind}"
-        )));
+    let kind = body["kind"].as_str().unwrap_or_default();
+    if !matches!(kind, "" | "DeleteOptions") {
+        let version = body["apiVersion"].as_str().unwrap_or_default();
+        let why = format!("no kind {kind:?} is registered for version {version:?}");
+        return Err(ApiError::BadRequest(why));
     }
-    for value in typed(&body, "/dryRun", "a list", Value::as_array)?
-        .into_iter()
-        .flatten()
-    {
-        call.query
-            .dry_run_value(value.as_str().unwrap_or_default())?;
-        options.dry_run = true;
+    if let Some(why) = cannot_unmarshal(schema(), &body, true) {
+        return Err(ApiError::BadRequest(why));
     }
-    typed(&body, "/gracePeriodSeconds", "an integer", Value::as_i64)?;
-    typed(&body, "/preconditions", "an object", Value::as_object)?;
-    let text = |pointer| typed(&body, pointer, "a string", Value::as_str);
+    let text = |pointer| body.pointer(pointer).and_then(Value::as_str);
+    let dry_run = body["dryRun"].as_array().into_iter().flatten();
+    options.dry_run |= call
+        .query
+        .is_dry(dry_run.filter_map(Value::as_str).collect())?;
     options.policy = policy(
         &call.query,
-        text("/propagationPolicy")?.filter(|text| !text.is_empty()),
-        typed(&body, "/orphanDependents", "true or false", Value::as_bool)?,
+        text("/propagationPolicy").filter(|text| !text.is_empty()),
+        body["orphanDependents"].as_bool(),
     )?;
-    options.uid = text("/preconditions/uid")?.map(str::to_owned);
-    options.resource_version = text("/preconditions/resourceVersion")?.map(str::to_owned);
+    options.uid = text("/preconditions/uid").map(str::to_owned);
+    options.resource_version = text("/preconditions/resourceVersion").map(str::to_owned);
     Ok(options)
 }
 
-/// A field of the options. A wrong one is refused: what it was to prevent would happen without it.
-fn typed<'a, T>(
-    body: &'a Value,
-    pointer: &str,
-    wanted: &str,
-    read: impl Fn(&'a Value) -> Option<T>,
-) -> Result<Option<T>, ApiError> {
-    let Some(value) = body.pointer(pointer).filter(|value| !value.is_null()) else {
-        return Ok(None);
-    };
-    let field = pointer.trim_start_matches('/').replace('/', ".");
-    let message = || format!("DeleteOptions: {field}: Invalid value: {value}: must be {wanted}");
-    read(value)
-        .map(Some)
-        .ok_or_else(|| ApiError::BadRequest(message()))
+/// What a body may say.
+fn schema() -> &'static Schema {
+    // The source is fixed at compile time; the tests prove that it parses.
+    static SCHEMA: LazyLock<Schema> =
+        LazyLock::new(|| core::schema::<Options>().unwrap_or_default());
+    &SCHEMA
 }
 
 fn flag_text(query: &Query) -> Result<Option<bool>, ApiError> {
@@ -215,9 +207,10 @@ fn policy(
     orphan: Option<bool>,
 ) -> Result<Option<Propagation>, ApiError> {
     let problem = match (policy, orphan) {
-        (Some(_), Some(_)) => FieldError::forbidden(
+        (Some(policy), Some(_)) => FieldError::invalid(
             "propagationPolicy",
-            "orphanDependents and propagationPolicy cannot be both set",
+            policy,
+            "orphanDependents and deletionPropagation cannot be both set",
         ),
         (None, None) => return Ok(None),
         (Some("Orphan"), None) | (None, Some(true)) => return Ok(Some(Propagation::Orphan)),

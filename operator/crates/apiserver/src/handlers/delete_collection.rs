@@ -8,7 +8,7 @@ use super::{Call, Reply};
 use crate::negotiate::ListPosition;
 use crate::status_error::ApiError;
 
-/// `DELETE …` of a collection; answers with what was deleted or marked.
+/// `DELETE …` of a collection; answers with what was deleted or marked, as it was before.
 pub(crate) async fn delete_collection(call: &Call) -> Reply {
     let options = options(call)?;
     let query = ListQuery {
@@ -23,8 +23,9 @@ pub(crate) async fn delete_collection(call: &Call) -> Reply {
     let mut objects = Vec::with_capacity(page.objects.len());
     for object in &page.objects {
         match delete_stored(&call.server, &call.def, &object.key, &options).await {
-            Ok(Deleted::Marked(object) | Deleted::Gone(object)) => objects.push(object),
-            Ok(Deleted::WouldMark(_)) => objects.push(object.clone()),
+            Ok(Deleted::Marked(_) | Deleted::Gone(_) | Deleted::WouldMark(_)) => {
+                objects.push(object.clone());
+            }
             // Somebody else was faster.
             Err(ApiError::NotFound(_)) => {}
             Err(error) => return Err(error),

@@ -1,6 +1,7 @@
 //! One verb per file. What they share: the call, its options, and the ways to write.
 
 mod apply;
+mod body;
 mod create;
 mod delete;
 mod delete_collection;
@@ -20,6 +21,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::Mutex;
+use serde_json::Value;
 
 pub(crate) use apply::Stated;
 pub(crate) use create::create;
@@ -30,8 +32,8 @@ pub(crate) use list::list;
 #[cfg(any(test, fuzzing))]
 pub(crate) use list::{Token, consistency};
 pub(crate) use options::{FieldValidation, Query};
-pub(crate) use patch::{Format as PatchFormat, patch, patched};
-pub(crate) use update::update;
+pub(crate) use patch::{Format as PatchFormat, document as patch_document, patch, patched};
+pub(crate) use update::{check_uid, update};
 pub(crate) use watch::{Streaming, watch};
 pub(crate) use websocket::{credentials, upgrade};
 pub(crate) use write::{Part, Proposal, conflict, is_held, received, rewrite, tracked};
@@ -43,6 +45,7 @@ use crate::registry::ResourceDef;
 use crate::request_info::ResourcePath;
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
+use crate::validation;
 
 /// So many warnings are kept: kubectl prints each on a line, and every one is looked for in those before.
 const WARNINGS: usize = 32;
@@ -105,13 +108,20 @@ impl Call {
         }
     }
 
+    /// Says what whoever writes a custom object should know about it.
+    fn warn_of(&self, new: &Value, old: Option<&Value>) {
+        if self.def.custom {
+            self.warn(validation::meta::warnings(new, old));
+        }
+    }
+
     /// Who writes, for managed fields: `fieldManager`, or the user agent up to its first `/`.
     pub(crate) fn field_manager(&self) -> String {
         let named = self.query.get("fieldManager");
         let agent = || {
             self.headers
                 .get(http::header::USER_AGENT)
-                .and_then(|value| value.to_str().ok())
+                .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         };
         let manager = match named {
             Some(name) if !name.is_empty() => name,

@@ -97,9 +97,8 @@ impl Query {
     pub(crate) fn flag_if_set(&self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.get(name) {
             None => Ok(None),
-            Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
-            Some(other) => Err(bad(name, other, "must be true or false")),
+            // As Kubernetes reads it: on unless it says off.
+            Some(value) => Ok(Some(!matches!(value, "0" | "false" | "False" | "FALSE"))),
         }
     }
 
@@ -156,25 +155,32 @@ impl Query {
         }
     }
 
-    /// Validate and answer, but write nothing.
-    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
-        let mut dry = false;
-        for value in self.all("dryRun").filter(|value| !value.is_empty()) {
-            self.dry_run_value(value)?;
-            dry = true;
+    /// Checks `gracePeriodSeconds`: nothing here takes time to go.
+    pub(crate) fn grace_period(&self) -> Result<(), ApiError> {
+        match self.set("gracePeriodSeconds").map(str::parse::<i64>) {
+            Some(Err(_)) => {
+                let text = self.get("gracePeriodSeconds").unwrap_or_default();
+                Err(bad("gracePeriodSeconds", text, "must be a number"))
+            }
+            _ => Ok(()),
         }
-        Ok(dry)
     }
 
-    /// Checks one value of `dryRun`.
+    /// Validate and answer, but write nothing.
+    pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
+        self.is_dry(self.all("dryRun").collect())
+    }
+
+    /// What the values of `dryRun` say.
     ///
     /// # Errors
     /// For anything but `All`.
-    pub(crate) fn dry_run_value(&self, value: &str) -> Result<(), ApiError> {
-        if value == "All" {
-            return Ok(());
+    pub(crate) fn is_dry(&self, values: Vec<&str>) -> Result<bool, ApiError> {
+        if values.iter().any(|value| *value != "All") {
+            let problem = FieldError::not_supported("dryRun", values, &["All"]);
+            return Err(self.invalid(problem));
         }
-        Err(self.invalid(FieldError::not_supported("dryRun", value, &["All"])))
+        Ok(!values.is_empty())
     }
 
     /// `fieldManager` becomes part of the object: a name that later writes of the object would be
@@ -183,12 +189,12 @@ impl Query {
         let name = self.get("fieldManager").unwrap_or_default();
         let problem = if name.len() > 128 {
             FieldError::too_long("fieldManager", 128)
-        } else if name.contains(char::is_control) {
-            FieldError::invalid(
-                "fieldManager",
-                name,
-                "should only contain printable characters",
-            )
+        } else if let Some((at, found)) = name.char_indices().find(|(_, c)| c.is_control()) {
+            let detail = format!(
+                "invalid character U+{:04X} (at position {at})",
+                u32::from(found)
+            );
+            FieldError::invalid("fieldManager", name, detail)
         } else {
             return Ok(());
         };
@@ -202,7 +208,7 @@ impl Query {
             Some("Ignore") => Ok(FieldValidation::Ignore),
             Some("Strict") => Ok(FieldValidation::Strict),
             Some(other) => {
-                let allowed = ["Ignore", "Warn", "Strict"];
+                let allowed = ["", "Ignore", "Strict", "Warn"];
                 let problem = FieldError::not_supported("fieldValidation", other, &allowed);
                 Err(self.invalid(problem))
             }
@@ -317,7 +323,7 @@ mod tests {
                 .field_validation()
                 .is_err()
         );
-        assert!(Query::parse("watch=maybe").flag("watch").is_err());
+        assert!(!Query::parse("watch=false").flag("watch").unwrap());
         assert!(Query::parse("watch").flag("watch").unwrap());
         let forever = Query::parse(&format!("timeoutSeconds={}", u64::MAX));
         assert_eq!(forever.timeout_seconds().unwrap(), Some(LONGEST_WATCH));

@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use super::write::{Part, Proposal, rewrite};
 use super::{Call, Reply};
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, go_name};
 use crate::patch::{json, merge, strategic};
 use crate::registry::ResourceDef;
 use crate::status_error::{ApiError, Subject};
-use crate::validation::{FieldError, wrong_types};
+use crate::validation::{FieldError, cannot_unmarshal};
 
 /// The formats of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +71,17 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Reply {
     if format == Format::Apply {
         return super::apply::apply(call, part).await;
     }
-    let patch = decode::json_body(&call.body)?;
+    let patch = document(format, &call.body)?;
     let change = |current: &Value| {
-        let object = patched(&call.def, format, current, &patch)?;
-        let problems = wrong_types(&call.def.schema, &object, false);
-        if !problems.is_empty() {
-            let subject = Subject::kind(&call.def, &call.path.name);
-            return Err(ApiError::Invalid { subject, problems });
+        let mut object = patched(&call.def, format, current, &patch)?;
+        if let (Format::Strategic, Some(fields)) = (format, object.as_object_mut()) {
+            // What an object is, is none of its fields to this format.
+            for field in ["apiVersion", "kind"] {
+                fields.insert(field.to_owned(), current[field].clone());
+            }
+        }
+        if let Some(why) = cannot_unmarshal(&call.def.schema, &object, !call.def.custom) {
+            return Err(unfit(&object, &why));
         }
         Ok(Proposal {
             object,
@@ -90,6 +94,52 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Reply {
         .reply(call, StatusCode::OK)
 }
 
+/// The body of a patch.
+pub(crate) fn document(format: Format, body: &[u8]) -> Result<Decoded, ApiError> {
+    let reason = |why: String| match format {
+        Format::Strategic => ApiError::BadRequest(why),
+        _ => ApiError::BadRequest(format!("error decoding patch: {why}")),
+    };
+    let mut decoded = match decode::json_body(body) {
+        Err(ApiError::BadRequest(why)) => return Err(reason(why)),
+        decoded => decoded?,
+    };
+    let no_object =
+        |value: &Value| format!("json: cannot unmarshal {} into Go value of", go_name(value));
+    match format {
+        Format::Json => {
+            let Some(operations) = decoded.value.as_array() else {
+                let why = no_object(&decoded.value);
+                return Err(reason(format!("{why} type []handlers.jsonPatchOp")));
+            };
+            if let Some(wrong) = operations.iter().find(|operation| !operation.is_object()) {
+                let why = no_object(wrong);
+                return Err(reason(format!("{why} type handlers.jsonPatchOp")));
+            }
+            for problem in &mut decoded.problems {
+                *problem = format!("json patch {problem}");
+            }
+        }
+        _ if decoded.value.is_object() => {}
+        Format::Merge if decoded.value.is_null() => {
+            return Err(ApiError::BadRequest("Invalid JSON Patch".to_owned()));
+        }
+        _ => {
+            let why = no_object(&decoded.value);
+            return Err(reason(format!("{why} type map[string]interface {{}}")));
+        }
+    }
+    Ok(decoded)
+}
+
+/// The error of an object that a patch made and that no decoder can read.
+pub(super) fn unfit(object: &Value, why: &str) -> ApiError {
+    ApiError::Invalid {
+        subject: Subject::default(),
+        problems: vec![FieldError::invalid("patch", object.to_string(), why)],
+    }
+}
+
 /// A document with a patch applied.
 pub(crate) fn patched(
     def: &ResourceDef,
@@ -98,17 +148,8 @@ pub(crate) fn patched(
     patch: &Decoded,
 ) -> Result<Value, ApiError> {
     match format {
-        Format::Json => json::apply(document, &patch.value).map_err(|error| {
-            let message = error.to_string();
-            if error.is_malformed() {
-                ApiError::BadRequest(message)
-            } else {
-                ApiError::Unprocessable(message)
-            }
-        }),
-        Format::Merge if !patch.value.is_object() => Err(ApiError::BadRequest(
-            "a merge patch must be a JSON object".to_owned(),
-        )),
+        Format::Json => json::apply(document, &patch.value)
+            .map_err(|error| ApiError::Unprocessable(error.to_string())),
         Format::Merge => merge::apply(document, &patch.value)
             .map_err(|error| ApiError::BadRequest(error.to_string())),
         Format::Strategic => strategic::apply(&def.schema, document, &patch.value)

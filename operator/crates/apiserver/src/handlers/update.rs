@@ -1,39 +1,23 @@
 //! Replace one object; of some kinds, make it where there is none.
 
 use http::StatusCode;
+use serde_json::Value;
 
-use super::write::{Part, Proposal, check_place, check_readable, conflict, insert, rewrite};
-use super::{Call, Reply};
+use super::write::{Part, Proposal, check_place, conflict, insert, rewrite};
+use super::{Call, Reply, body};
 use crate::authz::may_create;
-use crate::decode;
 use crate::meta;
+use crate::registry::ResourceDef;
 use crate::status_error::ApiError;
-use crate::validation::FieldError;
 
 /// `PUT …/NAME`, and `PUT …/NAME/status`.
 pub(crate) async fn update(call: &Call, part: Part) -> Reply {
-    let decoded = decode::body(call.content_type(), &call.body)?;
+    let decoded = body::object(call, &call.def)?;
     let mut object = decoded.value;
-    check_readable(&call.def, &object)?;
-    if meta::fields(&mut object)?
-        .get("name")
-        .is_none_or(|name| name.as_str().unwrap_or_default().is_empty())
-    {
-        let problem = FieldError::required("metadata.name", "name must be provided");
-        return Err(ApiError::invalid_field(&call.def, &call.path.name, problem));
-    }
+    meta::fields(&mut object)?;
     check_place(call, &object)?;
-    let versioned = !matches!(meta::text(&object, "resourceVersion"), "" | "0");
-    // Asked only of an object that is there: that there is none is the better answer.
-    let change = |_: &serde_json::Value| {
-        if !versioned && call.def.strategy.requires_version_on_update() {
-            let problem = FieldError::invalid(
-                "metadata.resourceVersion",
-                0,
-                "must be specified for an update",
-            );
-            return Err(ApiError::invalid_field(&call.def, &call.path.name, problem));
-        }
+    let change = |current: &Value| {
+        check_uid(&call.def, &object, current)?;
         Ok(Proposal {
             object: object.clone(),
             problems: decoded.problems.clone(),
@@ -67,4 +51,15 @@ async fn make(call: &Call, mut proposal: Proposal) -> Reply {
     insert(call, proposal)
         .await?
         .reply(call, StatusCode::CREATED)
+}
+
+/// What is put in the place of an object must not be meant for another one.
+pub(crate) fn check_uid(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), ApiError> {
+    let (wanted, found) = (meta::text(new, "uid"), meta::text(old, "uid"));
+    if wanted.is_empty() || wanted == found {
+        return Ok(());
+    }
+    let message =
+        format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(conflict(def, meta::name(old), &message))
 }

@@ -15,13 +15,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use store::{Consistency, Expect, Key, Object, Op, Write, WriteError};
 
-use super::patch::Format;
-use super::{Call, FieldValidation};
+use super::patch::{self, Format};
+use super::{Call, FieldValidation, body};
 use crate::admission::{Limits, quota};
 use crate::audit::Outcome;
 use crate::authz::escalation;
 use crate::builtin::namespace;
-use crate::decode::{self, nul_at};
+use crate::decode::nul_at;
 use crate::managed_fields::{self, FieldSet, Manager};
 use crate::meta;
 use crate::negotiate::served;
@@ -98,9 +98,8 @@ impl Written {
 /// What a client posts to be answered, not stored: of the kind `def`, in its proper form.
 pub(crate) fn received(call: &Call, def: &ResourceDef) -> Result<Value, ApiError> {
     call.query.dry_run()?;
-    let decoded = decode::body(call.content_type(), &call.body)?;
+    let decoded = body::object(call, def)?;
     let mut object = decoded.value;
-    check_readable(def, &object)?;
     check_type(def, &mut object)?;
     check_namespace(call, &object)?;
     admit(call, def, &mut object, decoded.problems)?;
@@ -114,17 +113,23 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     let mut object = proposal.object;
     check_type(def, &mut object)?;
     check_place(call, &object)?;
-    if !meta::text(&object, "resourceVersion").is_empty() {
-        return Err(ApiError::BadRequest(
+    // An applied version says what it was stated of, if it was there.
+    let versioned = !matches!(meta::text(&object, "resourceVersion"), "" | "0");
+    if versioned && !proposal.tracked && !call.query.dry_run()? {
+        return Err(ApiError::Unknown(
             "resourceVersion should not be set on objects to be created".to_owned(),
         ));
     }
+    if def.namespaced {
+        let subject = Subject::resource(def, meta::name(&object));
+        namespace::guard(&call.server, &subject, &call.path.namespace).await?;
+    }
     let generated = meta::name(&object).is_empty();
     admit(call, def, &mut object, proposal.problems)?;
+    meta::fill_new(&mut object, def, &call.path.namespace, &now)?;
     if !proposal.tracked {
         object = tracked(call, None, object);
     }
-    meta::fill_new(&mut object, def, &call.path.namespace, &now)?;
     if def.subresources.status
         && let Some(fields) = object.as_object_mut()
     {
@@ -136,6 +141,7 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     limits.fill(&mut object, None);
     escalation::check(call, &object, None)?;
     validate_new(def, &object)?;
+    call.warn_of(&object, None);
     quota::check_names(&call.server, def, &object, None)?;
     limits.check(def, &object, None)?;
     let attempts = if generated { GENERATED } else { 1 };
@@ -339,7 +345,7 @@ fn prepare(
     let mut new = proposal.object;
     check_type(def, &mut new)?;
     check_place(call, &new)?;
-    check_identity(def, &new, old)?;
+    check_version(def, &new, old)?;
     admit(call, def, &mut new, proposal.problems)?;
     if !proposal.tracked {
         new = tracked(call, Some(old), new);
@@ -355,6 +361,7 @@ fn prepare(
     }
     escalation::check(call, &new, Some(old))?;
     validate_changed(def, &new, old)?;
+    call.warn_of(&new, Some(old));
     quota::check_names(&call.server, def, &new, Some(old))?;
     limits.check(def, &new, Some(old))?;
     managed_fields::keep_times_if_unchanged(old, &mut new);
@@ -368,6 +375,7 @@ pub(super) fn with_manager<T>(call: &Call, act: impl FnOnce(&Manager<'_>, &Field
     let manager = Manager {
         name: &name,
         subresource,
+        kind: &call.def.kind,
         api_version: &version,
         time: Timestamp::now(),
     };
@@ -422,18 +430,14 @@ fn with_field_of(object: &Value, source: &Value, field: &str) -> Value {
 /// Refuses an object that no decoder with typed fields could read. Of a custom object that is its
 /// metadata; the rest of it is the schema's business.
 pub(super) fn check_readable(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
-    let problems = validation::wrong_types(&def.schema, object, !def.custom);
-    if problems.is_empty() {
-        return Ok(());
+    match validation::cannot_unmarshal(&def.schema, object, !def.custom) {
+        Some(why) => Err(cannot_be_handled(def, &why)),
+        None => Ok(()),
     }
-    let (kind, version) = (&def.kind, &def.version);
-    let what = validation::aggregate(&problems);
-    Err(ApiError::BadRequest(format!(
-        "{kind} in version \"{version}\" cannot be handled as a {kind}: {what}"
-    )))
 }
 
-/// Fills in or checks `apiVersion` and `kind`. Custom objects must say what they are.
+/// Fills in or checks `apiVersion` and `kind` of what became of an object. Custom objects must say
+/// what they are.
 fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
     meta::fields(object)?;
     let Some(fields) = object.as_object_mut() else {
@@ -451,14 +455,18 @@ fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
             .is_none_or(|found| found.is_null() || found == "");
         if missing && !def.custom {
             fields.insert(field.to_owned(), Value::String(wanted));
-        } else if missing {
-            return Err(ApiError::BadRequest(format!(
-                "Object '{field}' is missing: must be {wanted:?}"
-            )));
-        } else if let Some(found) = fields.get(field).filter(|found| **found != wanted) {
-            let found = found
-                .as_str()
-                .map_or_else(|| found.to_string(), str::to_owned);
+        } else if missing && field == "kind" {
+            let why = format!("Object 'Kind' is missing in '{object}'");
+            return Err(patch::unfit(object, &why));
+        } else if fields.get(field).is_none_or(|found| *found != wanted) {
+            let text = |field: &str| fields.get(field).and_then(Value::as_str);
+            let kind = text("kind").unwrap_or(&def.kind);
+            let version = text("apiVersion").unwrap_or_default();
+            if !def.custom {
+                let why = format!("no kind {kind:?} is registered for version {version:?}");
+                return Err(patch::unfit(object, &why));
+            }
+            let found = text(field).unwrap_or_default();
             return Err(ApiError::BadRequest(format!(
                 "the {field} in the data ({found}) does not match the expected {field} ({wanted})"
             )));
@@ -471,7 +479,10 @@ fn check_type(def: &ResourceDef, object: &mut Value) -> Result<(), ApiError> {
 pub(super) fn check_place(call: &Call, object: &Value) -> Result<(), ApiError> {
     check_namespace(call, object)?;
     let (path, name) = (&call.path, meta::name(object));
-    if !path.name.is_empty() && !name.is_empty() && name != path.name {
+    if !path.name.is_empty() && name.is_empty() {
+        return Err(nameless(call));
+    }
+    if !path.name.is_empty() && name != path.name {
         return Err(ApiError::BadRequest(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             path.name
@@ -483,29 +494,40 @@ pub(super) fn check_place(call: &Call, object: &Value) -> Result<(), ApiError> {
 fn check_namespace(call: &Call, object: &Value) -> Result<(), ApiError> {
     let (path, namespace) = (&call.path, meta::text(object, "namespace"));
     if call.def.namespaced && !namespace.is_empty() && namespace != path.namespace {
-        return Err(ApiError::BadRequest(format!(
-            "the namespace of the provided object does not match the namespace sent on the request ({namespace} is not {})",
-            path.namespace
-        )));
+        return Err(ApiError::BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+                .to_owned(),
+        ));
     }
     Ok(())
 }
 
-/// The client's idea of version and identity must be right, where it has one.
-fn check_identity(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), ApiError> {
+/// The error of an object without a name, where the path has one.
+pub(super) fn nameless(call: &Call) -> ApiError {
+    ApiError::BadRequest(format!(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+        call.path.name
+    ))
+}
+
+/// The client's idea of the version must be right, and it must have one where its kind asks for it.
+fn check_version(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), ApiError> {
     let name = meta::name(old);
-    let (wanted, found) = (meta::text(new, "uid"), meta::text(old, "uid"));
-    if !wanted.is_empty() && wanted != found {
-        let message = format!(
-            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
-        );
-        return Err(conflict(def, name, &message));
-    }
     let (wanted, found) = (
         meta::text(new, "resourceVersion"),
         meta::text(old, "resourceVersion"),
     );
-    if !wanted.is_empty() && wanted != "0" && wanted != found {
+    if matches!(wanted, "" | "0") {
+        if def.strategy.requires_version_on_update() {
+            let detail = "must be specified for an update";
+            return Err(ApiError::Invalid {
+                subject: Subject::resource(def, name),
+                problems: vec![FieldError::invalid("metadata.resourceVersion", 0, detail)],
+            });
+        }
+        return Ok(());
+    }
+    if wanted != found {
         if wanted.parse::<u64>().is_err() {
             let problem = FieldError::invalid(
                 "metadata.resourceVersion",
@@ -543,38 +565,68 @@ fn admit(
         FieldValidation::Ignore => {}
         FieldValidation::Warn => call.warn(problems),
         FieldValidation::Strict => {
-            let message = format!("strict decoding error: {}", problems.join(", "));
-            let patched = Format::of(call).is_ok_and(|format| format != Format::Apply);
-            return Err(match patched {
-                true => ApiError::Unprocessable(message),
-                false => ApiError::BadRequest(message),
+            let yaml = match problems[0].starts_with("line ") {
+                true => "yaml: unmarshal errors:\n  ",
+                false => "",
+            };
+            let problems = problems.join(", ");
+            let message = format!("strict decoding error: {yaml}{problems}");
+            return Err(match Format::of(call) {
+                Ok(Format::Apply) => ApiError::BadRequest(format!(
+                    "error strict decoding YAML: error converting YAML to JSON: {yaml}{problems}"
+                )),
+                Ok(_) => patch::unfit(object, &message),
+                Err(_) => cannot_be_handled(def, &message),
             });
         }
     }
+    def.schema.normalize(object);
+    // The empty list ends the tracking of a kind in typed fields only; elsewhere it says nothing.
+    if def.custom
+        && let Ok(metadata) = meta::fields(object)
+        && metadata.get("managedFields") == Some(&Value::Array(Vec::new()))
+    {
+        metadata.remove("managedFields");
+    }
     def.schema.apply_defaults(object);
+    def.strategy.complete(object);
     Ok(())
 }
 
+/// What a decoder says of a body that is not of this kind.
+fn cannot_be_handled(def: &ResourceDef, why: &str) -> ApiError {
+    let (kind, version) = (&def.kind, &def.version);
+    ApiError::BadRequest(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
+    ))
+}
+
 fn validate_new(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
-    let mut problems =
-        validation::meta::validate_create(object, def.namespaced, def.strategy.name_rule());
-    problems.extend(validation::validate_object(&def.schema, object, None));
-    if problems.is_empty() {
-        problems = def.strategy.validate(object, None);
-    }
-    invalid(def, object, problems)
+    let rule = def.strategy.name_rule();
+    let problems = validation::meta::validate_create(object, def.namespaced, rule);
+    validate(def, object, None, problems)
 }
 
 fn validate_changed(def: &ResourceDef, new: &Value, old: &Value) -> Result<(), ApiError> {
-    let mut problems = validation::meta::validate_update(new, old);
-    problems.extend(validation::validate_object(&def.schema, new, Some(old)));
-    if problems.is_empty() {
-        problems = def.strategy.validate(new, Some(old));
-    }
-    invalid(def, new, problems)
+    let problems = validation::meta::validate_update(new, old);
+    validate(def, new, Some(old), problems)
 }
 
-fn invalid(def: &ResourceDef, object: &Value, problems: Vec<FieldError>) -> Result<(), ApiError> {
+fn validate(
+    def: &ResourceDef,
+    object: &Value,
+    old: Option<&Value>,
+    mut problems: Vec<FieldError>,
+) -> Result<(), ApiError> {
+    if def.group.is_empty() {
+        problems.extend(validation::meta::validate_finalizers(object));
+    }
+    let of_metadata = problems.len();
+    let mut problems = validation::validate_further(&def.schema, object, old, problems);
+    // A strategy expects the shape that the schema describes.
+    if problems.len() == of_metadata {
+        problems.extend(def.strategy.validate(object, old));
+    }
     if problems.is_empty() {
         return Ok(());
     }

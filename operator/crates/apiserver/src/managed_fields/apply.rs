@@ -28,23 +28,17 @@ pub enum ApplyError {
     /// The configuration or the object is nested too deep.
     #[error("nested {0} deep; at most {MAX_DEPTH} is allowed")]
     TooDeep(usize),
-    /// The configuration is of another version than the request.
-    #[error(
-        "Incorrect version specified in apply patch. Specified patch version: {found}, expected: \
-         {expected}"
-    )]
-    WrongVersion {
-        /// The `apiVersion` of the configuration.
-        found: String,
-        /// That of the request.
-        expected: String,
-    },
+    /// The configuration is of another kind or version than the request.
+    #[error("invalid object type: {0}")]
+    WrongType(String),
     /// A configuration cannot say who owns it.
     #[error("metadata.managedFields must be nil")]
     ManagedFieldsSet,
     /// The configuration does not fit the schema.
-    #[error("{path}: {reason}")]
+    #[error("failed to create typed patch object ({object}): {path}: {reason}")]
     Misfit {
+        /// The object, as Kubernetes names it here.
+        object: String,
         /// Where, for example `.spec.ports[name="http"]`.
         path: String,
         /// What is wrong.
@@ -87,15 +81,16 @@ impl fmt::Display for Conflicts {
                 only.field
             );
         }
-        let mut by_manager: BTreeMap<&ManagerId, Vec<&str>> = BTreeMap::new();
+        // By name first, whatever their operation is.
+        let mut by_manager: BTreeMap<_, Vec<&str>> = BTreeMap::new();
         for conflict in &self.0 {
             by_manager
-                .entry(&conflict.manager)
+                .entry((&conflict.manager.name, &conflict.manager))
                 .or_default()
                 .push(&conflict.field);
         }
         let mut lines = Vec::new();
-        for (manager, fields) in by_manager {
+        for ((_, manager), fields) in by_manager {
             lines.push(format!("conflicts with {manager}:"));
             lines.extend(fields.iter().map(|field| format!("- {field}")));
         }
@@ -125,7 +120,11 @@ pub fn apply(
     let mut managed = Managed::decode(live.and_then(entries_of))?;
     let live = match live {
         Some(live) => live.clone(),
-        None => json!({"apiVersion": applied["apiVersion"], "kind": applied["kind"]}),
+        None => {
+            let mut empty = json!({"apiVersion": applied["apiVersion"], "kind": applied["kind"]});
+            schema.normalize(&mut empty);
+            empty
+        }
     };
     let depth = depth(&live);
     if depth > MAX_DEPTH {
@@ -138,10 +137,9 @@ pub fn apply(
             name: BEFORE_FIRST_APPLY,
             ..*manager
         };
-        managed = record(schema, &json!({}), &bare, managed, &before, reset);
-    }
-    if kubectl::is_kubectl(manager) {
-        kubectl::take_over_client_side(&mut managed, manager);
+        let mut empty = json!({});
+        schema.normalize(&mut empty);
+        managed = record(schema, &empty, &bare, managed, &before, reset);
     }
     let call = Call {
         schema,
@@ -167,21 +165,24 @@ fn checked(schema: &Schema, applied: &Value, manager: &Manager<'_>) -> Result<Va
     if !applied.is_object() {
         return Err(ApplyError::NotAnObject);
     }
-    let version = applied
-        .get("apiVersion")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if version != manager.api_version {
-        return Err(ApplyError::WrongVersion {
-            found: version.to_owned(),
-            expected: manager.api_version.to_owned(),
-        });
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (version, kind) = (text(&applied["apiVersion"]), text(&applied["kind"]));
+    let object_type = match version.contains('/') || version.is_empty() {
+        true if version.is_empty() => format!("/, Kind={kind}"),
+        true => format!("{version}, Kind={kind}"),
+        false => format!("/{version}, Kind={kind}"),
+    };
+    if (version.as_str(), kind.as_str()) != (manager.api_version, manager.kind) {
+        return Err(ApplyError::WrongType(object_type));
     }
     if entries_of(applied).is_some_and(|entries| !entries.is_null()) {
         return Err(ApplyError::ManagedFieldsSet);
     }
     if let Some((path, reason)) = misfit(schema, applied) {
+        let metadata = &applied["metadata"];
+        let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
         return Err(ApplyError::Misfit {
+            object: format!("{namespace}/{name}; {object_type}"),
             path: show(&path),
             reason,
         });
@@ -225,9 +226,6 @@ impl Call<'_> {
                 owners.remove(&me);
             }
         }
-        let owns_else = owners
-            .get(&me)
-            .is_some_and(|mine| managed.owners.get(&me) != Some(mine));
         let changed = object.is_some();
         let object = match object {
             Some(mut object) => {
@@ -245,7 +243,8 @@ impl Call<'_> {
             None => self.live.clone(),
         };
         managed.owners = owners;
-        if changed || owns_else {
+        // Who only joins the owners of what is there wrote nothing.
+        if changed {
             managed.set_time(me, self.manager.time);
         }
         Ok((object, managed))

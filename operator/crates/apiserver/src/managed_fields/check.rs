@@ -2,6 +2,7 @@
 //! field is. Ranges, patterns and the like are for validation, after the merge.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -40,10 +41,10 @@ fn visit(schema: &Schema, value: &Value, path: &mut Vec<PathElement>) -> Result<
             expect(schema, Kind::Array, value)?;
             visit_items(schema, items, path)
         }
-        _ => match schema.kind {
-            Some(Kind::Object | Kind::Array) => Err(expected(schema, value)),
-            _ => Ok(()),
-        },
+        Value::String(_) => expect(schema, Kind::String, value),
+        Value::Bool(_) => expect(schema, Kind::Boolean, value),
+        Value::Number(_) if schema.kind == Some(Kind::Number) => Ok(()),
+        Value::Number(_) => expect(schema, Kind::Integer, value),
     }
 }
 
@@ -79,24 +80,52 @@ fn is_open(schema: &Schema) -> bool {
 fn expect(schema: &Schema, kind: Kind, value: &Value) -> Result<(), String> {
     match schema.kind {
         Some(declared) if declared != kind => Err(expected(schema, value)),
-        None if schema.int_or_string => Err(expected(schema, value)),
+        None if schema.int_or_string && matches!(kind, Kind::Object | Kind::Array) => {
+            Err(expected(schema, value))
+        }
         _ => Ok(()),
     }
 }
 
 fn expected(schema: &Schema, value: &Value) -> String {
-    let expected = match schema.kind {
-        Some(Kind::Object) => "a map",
-        Some(Kind::Array) => "a list",
-        Some(Kind::String) => "a string",
-        Some(Kind::Integer | Kind::Number) => "a number",
-        Some(Kind::Boolean) => "a boolean",
-        None => "a number or a string",
-    };
-    let found = match value {
-        Value::Object(_) => "a map".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        scalar => scalar.to_string(),
-    };
-    format!("expected {expected}, got {found}")
+    match schema.kind {
+        Some(Kind::Object) => format!("expected map, got &{{{}}}", Plain(value)),
+        Some(Kind::Array) => format!("expected list, got &{{{}}}", Plain(value)),
+        Some(Kind::Boolean) => format!("expected boolean, got &{{{}}}", Plain(value)),
+        Some(Kind::String) => {
+            format!("expected string, got &value.valueUnstructured{{Value:{value}}}")
+        }
+        Some(Kind::Integer | Kind::Number) => {
+            let found = match value {
+                Value::Bool(_) => "bool",
+                Value::Array(_) => "[]interface {}",
+                Value::Object(_) => "map[string]interface {}",
+                _ => "string",
+            };
+            format!("expected numeric (int or float), got {found}")
+        }
+        None => format!("expected scalar, got &{{{}}}", Plain(value)),
+    }
+}
+
+/// A value as Go prints it.
+struct Plain<'a>(&'a Value);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::String(text) => f.write_str(text),
+            Value::Null => f.write_str("<nil>"),
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| Plain(item).to_string()).collect();
+                write!(f, "[{}]", items.join(" "))
+            }
+            Value::Object(fields) => {
+                let field = |(name, value)| format!("{name}:{}", Plain(value));
+                let fields: Vec<_> = fields.iter().map(field).collect();
+                write!(f, "map[{}]", fields.join(" "))
+            }
+            scalar => write!(f, "{scalar}"),
+        }
+    }
 }

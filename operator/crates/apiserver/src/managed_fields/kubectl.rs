@@ -1,17 +1,13 @@
 //! The way from client-side to server-side apply, for whoever applies as `kubectl`.
 //!
 //! Client-side apply keeps the last configuration in an annotation and writes by patches, so its
-//! fields belong to an *update* manager. When the same user applies on the server:
-//! - fields of that update manager become the applier's, so that a field which is left out of the
-//!   configuration is removed and not kept alive by a manager that will never write again;
+//! fields belong to an *update* manager; kubectl itself changes that entry when it goes over. When the
+//! same user applies on the server:
 //! - a field that somebody else took over without changing it from the annotation is no conflict;
 //! - the annotation follows the configuration, so that going back stays possible.
 
 use serde_json::{Value, json};
 
-use super::entries::{Managed, ManagerId, Operation};
-use super::ownership::Owned;
-use super::path::PathElement;
 use super::set::FieldSet;
 use super::shape::Node;
 use super::walk::{compare, fields_of};
@@ -21,9 +17,6 @@ use crate::schema::Schema;
 /// The manager to which all of this applies.
 const APPLIER: &str = "kubectl";
 
-/// The manager of client-side apply.
-const CLIENT_SIDE: &str = "kubectl-client-side-apply";
-
 /// The annotation of client-side apply.
 pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -32,40 +25,6 @@ const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
 
 pub(super) fn is_kubectl(manager: &Manager<'_>) -> bool {
     manager.name == APPLIER
-}
-
-/// Turns the entry of client-side apply into what the applier applied last.
-pub(super) fn take_over_client_side(managed: &mut Managed, manager: &Manager<'_>) {
-    let client_side = Manager {
-        name: CLIENT_SIDE,
-        ..*manager
-    };
-    let id = ManagerId::new(&client_side, Operation::Update);
-    let Some(owned) = managed.owners.remove(&id) else {
-        return;
-    };
-    managed.times.remove(&id);
-    // Otherwise the annotation would be removed: no configuration contains it.
-    let annotations = ["metadata", "annotations"].map(PathElement::field);
-    let mut kept = FieldSet::default();
-    kept.insert(&annotations);
-    kept.insert(&[annotations.as_slice(), &[PathElement::field(LAST_APPLIED)]].concat());
-    let mut fields = owned.fields.difference(&kept);
-    let applier = ManagerId::new(manager, Operation::Apply);
-    if let Some(before) = managed.owners.get(&applier) {
-        fields = fields.union(&before.fields);
-    }
-    if !fields.is_empty() {
-        let api_version = manager.api_version.to_owned();
-        managed.owners.insert(
-            applier,
-            Owned {
-                fields,
-                api_version,
-                applied: true,
-            },
-        );
-    }
 }
 
 /// The fields that `live` still has as client-side apply left them.

@@ -15,6 +15,7 @@ fn manager(name: &str) -> Manager<'_> {
     Manager {
         name,
         subresource: None,
+        kind: "Ship",
         api_version: VERSION,
         time: Timestamp::UNIX_EPOCH,
     }

@@ -58,6 +58,8 @@ pub struct Manager<'a> {
     pub name: &'a str,
     /// The subresource that is written through: a part of the manager's identity.
     pub subresource: Option<&'a str>,
+    /// The kind of the object.
+    pub kind: &'a str,
     /// The version of the object in the request, for example `obiente.cloud/v1alpha1`.
     pub api_version: &'a str,
     /// When.

@@ -32,6 +32,8 @@ pub(super) enum Shape {
 /// Why an element of a list has no identity.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum NoIdentity {
+    #[error("associative list without keys has an element that's an explicit null")]
+    Null,
     #[error("an element of a set must be a string, a number or a boolean")]
     NotScalar,
     #[error("an element of a list with keys must be an object")]
@@ -124,7 +126,8 @@ impl<'a> Node<'a> {
         };
         if schema.list_type != ListType::Map {
             return match item {
-                Value::Object(_) | Value::Array(_) | Value::Null => Err(NoIdentity::NotScalar),
+                Value::Null => Err(NoIdentity::Null),
+                Value::Object(_) | Value::Array(_) => Err(NoIdentity::NotScalar),
                 scalar => Ok(PathElement::Value(scalar.clone())),
             };
         }

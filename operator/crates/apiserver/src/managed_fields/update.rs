@@ -34,6 +34,7 @@ pub fn update(
         return new;
     }
     let mut old = live.cloned().unwrap_or_else(|| json!({}));
+    schema.normalize(&mut old);
     take_entries(&mut old);
     let managed = record(schema, &old, &new, managed, manager, reset);
     put_entries(&mut new, Some(managed.encode()));

@@ -10,7 +10,6 @@
 //! cannot grow a document without end.
 //!
 //! **Errors.** [`JsonPatchError`] says which operation (counted from 0) failed and at which path.
-//! [`JsonPatchError::is_malformed`] separates "this is no JSON patch" from "it does not apply".
 
 use json_patch::jsonptr::Pointer;
 use json_patch::{AddOperation, PatchErrorKind, PatchOperation};
@@ -108,13 +107,6 @@ pub enum JsonPatchError {
     },
 }
 
-impl JsonPatchError {
-    /// Whether the patch itself is broken, whatever document it is applied to.
-    pub fn is_malformed(&self) -> bool {
-        matches!(self, Self::NotAnArray(_) | Self::Malformed { .. })
-    }
-}
-
 /// Applies `patch` (the parsed request body) to `document`.
 ///
 /// # Errors
@@ -139,6 +131,11 @@ fn parse(patch: &Value) -> Result<Vec<PatchOperation>, JsonPatchError> {
         return Err(JsonPatchError::TooManyOperations(items.len()));
     }
     let one = |(index, item): (usize, &Value)| {
+        // A value that is left out is null.
+        let mut item = item.clone();
+        if let Some(fields) = item.as_object_mut() {
+            fields.entry("value").or_insert(Value::Null);
+        }
         PatchOperation::deserialize(item).map_err(|error| JsonPatchError::Malformed {
             index,
             reason: error.to_string(),
@@ -352,24 +349,25 @@ mod tests {
     }
 
     #[test]
-    fn malformed_patches_are_told_apart() {
+    fn malformed_patches() {
         for patch in [
             json!({"op": "add"}),
             json!("text"),
             json!([1]),
             json!([{"op": "spam", "path": "/a"}]),
-            json!([{"op": "add", "path": "/a"}]),
             json!([{"op": "add", "path": "a", "value": 1}]),
             json!([{"op": "add", "path": null, "value": 1}]),
             json!([{"op": "move", "path": "/a"}]),
         ] {
-            assert!(
-                apply(&json!({}), &patch).unwrap_err().is_malformed(),
-                "{patch}"
+            let error = apply(&json!({}), &patch).unwrap_err();
+            let malformed = matches!(
+                error,
+                JsonPatchError::NotAnArray(_) | JsonPatchError::Malformed { .. }
             );
+            assert!(malformed, "{patch}: {error}");
         }
-        let inapplicable = json!([{"op": "remove", "path": "/a"}]);
-        assert!(!apply(&json!({}), &inapplicable).unwrap_err().is_malformed());
+        let without_value = json!([{"op": "add", "path": "/a"}]);
+        assert_eq!(apply(&json!({}), &without_value), Ok(json!({"a": null})));
     }
 
     #[test]

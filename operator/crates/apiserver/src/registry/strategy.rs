@@ -45,6 +45,9 @@ pub trait Strategy: Send + Sync {
     fn name_rule(&self) -> NameRule {
         NameRule::Subdomain
     }
+    /// Fills in what decoding does: defaults, and short forms of fields. The client counts as having
+    /// written it.
+    fn complete(&self, _object: &mut Value) {}
     /// Completes a new object. `metadata` is already filled in, `status` already removed where
     /// the kind has a status subresource.
     fn prepare_create(&self, _object: &mut Value, _context: &WriteContext<'_>) {}

@@ -4,7 +4,7 @@
 //! way from Kubernetes' own OpenAPI. [`MERGED_LISTS`] puts them back for the kinds served here.
 //! Go's decoder requires no fields, so `metadata` is not required either.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -237,16 +237,32 @@ pub const QUANTITY: &str = "quantity";
 /// The schema of `ObjectMeta`, which every object has.
 pub fn object_meta() -> &'static Schema {
     // The source is fixed at compile time; the tests prove that it parses.
-    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schema::<ObjectMeta>().unwrap_or_default());
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| typed::<ObjectMeta>().unwrap_or_default());
     &SCHEMA
 }
 
-/// The schema of a type of k8s-openapi, ready for use.
+/// The schema of a type of k8s-openapi, ready for use. Metadata is always held in typed fields.
 ///
 /// # Errors
 /// A generated schema that cannot be put into structural form.
 pub fn schema<T: JsonSchema>() -> Result<Schema, SchemaError> {
-    Schema::parse(&definition::<T>()?)
+    let named = named::<T>()?;
+    let mut schema = Schema::parse(&without_names(named.clone()))?;
+    set_names(&mut schema, &named);
+    if let Some(metadata) = schema.properties.get_mut("metadata") {
+        Arc::make_mut(metadata).set_zeros();
+    }
+    Ok(schema)
+}
+
+/// The same for a kind that is held in typed fields: with the zero values of its fields.
+///
+/// # Errors
+/// As [`schema`].
+pub fn typed<T: JsonSchema>() -> Result<Schema, SchemaError> {
+    let mut schema = schema::<T>()?;
+    schema.set_zeros();
+    Ok(schema)
 }
 
 /// The structural form of a type of k8s-openapi: references resolved, `allOf` folded, recursion
@@ -255,6 +271,44 @@ pub fn schema<T: JsonSchema>() -> Result<Schema, SchemaError> {
 /// # Errors
 /// A reference that points nowhere.
 pub fn definition<T: JsonSchema>() -> Result<Value, SchemaError> {
+    named::<T>().map(without_names)
+}
+
+/// Keyword of the name of a type, while its schema is made.
+const NAME: &str = "x-name";
+
+fn without_names(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(fields) => {
+            fields.remove(NAME);
+            let below = fields.values_mut();
+            below.for_each(|field| *field = without_names(field.take()));
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| *item = without_names(item.take())),
+        _ => {}
+    }
+    schema
+}
+
+fn set_names(schema: &mut Schema, named: &Value) {
+    schema.type_name = named[NAME].as_str().unwrap_or_default().to_owned();
+    for (name, field) in &mut schema.properties {
+        set_names(Arc::make_mut(field), &named["properties"][name]);
+    }
+    for (below, keyword) in [
+        (&mut schema.items, "items"),
+        (&mut schema.additional, "additionalProperties"),
+    ] {
+        if let Some(below) = below {
+            set_names(Arc::make_mut(below), &named[keyword]);
+        }
+    }
+}
+
+/// [`definition`] with the names of all types.
+fn named<T: JsonSchema>() -> Result<Value, SchemaError> {
     let root = SchemaGenerator::default()
         .into_root_schema_for::<T>()
         .to_value();
@@ -301,6 +355,11 @@ impl Converter<'_> {
         }
         if ATOMIC_MAPS.iter().any(named) {
             map.insert("x-kubernetes-map-type".into(), "atomic".into());
+        }
+        // As Go writes it: the last part of the package, and the type.
+        let mut parts = name.rsplitn(3, '.');
+        if let (Some(last), Some(package)) = (parts.next(), parts.next()) {
+            map.insert(NAME.into(), format!("{package}.{last}").into());
         }
         for entry in MERGED_LISTS.iter().filter(|entry| named(&entry.0)) {
             annotate(map, entry);

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::Schema;
+use super::{Schema, Zero};
 
 impl Schema {
     /// Removes nulls of fields that are neither nullable nor have a default. A null that has a
-    /// default stays, for [`Schema::apply_defaults`] to replace; unknown fields keep theirs.
+    /// default, or a zero value that is written, stays to be replaced; unknown fields keep theirs.
     pub fn drop_nulls(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => fields.retain(|name, field| {
@@ -14,7 +14,8 @@ impl Schema {
                     return true;
                 };
                 if field.is_null() {
-                    return schema.nullable || schema.default.is_some();
+                    let written = matches!(schema.zero, Zero::Written(_));
+                    return schema.nullable || schema.default.is_some() || written;
                 }
                 schema.drop_nulls(field);
                 true

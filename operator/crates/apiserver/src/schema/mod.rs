@@ -17,6 +17,7 @@ mod parse;
 #[cfg(test)]
 mod proptests;
 mod prune;
+mod zero;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use self::error::SchemaError;
+pub use self::zero::Zero;
 use crate::validation::cel::Rule;
 
 /// One node of a schema, parsed. The fields are those of `JSONSchemaProps`.
@@ -69,6 +71,10 @@ pub struct Schema {
     pub rules: Vec<Arc<Rule>>,
     /// Whether this node or one below it has `rules`.
     pub has_rules: bool,
+    /// What Go calls the type of a structure: `v1.ObjectMeta`. Empty where it is not known.
+    pub type_name: String,
+    /// How the field is written when there is nothing in it.
+    pub zero: Zero,
 }
 
 /// JSON types.

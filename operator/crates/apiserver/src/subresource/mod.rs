@@ -11,6 +11,10 @@ use crate::status_error::ApiError;
 /// Answers `…/NAME/SUBRESOURCE`; one that the resource does not have is not found.
 pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
     let declared = &call.def.subresources;
+    let absent = || match call.def.custom {
+        true => call.not_found(),
+        false => ApiError::NoSuchPath,
+    };
     match name {
         "status" if declared.status => part(call, method, Part::Status).await,
         "finalize" if declared.finalize => match *method {
@@ -23,7 +27,7 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
         },
         "scale" => match &declared.scale {
             Some(paths) => scale::answer(call, method, paths).await,
-            None => Err(ApiError::NoSuchPath),
+            None => Err(absent()),
         },
         _ => {
             let missing = call
@@ -32,7 +36,7 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
                 .view()
                 .map_or(&[][..], |view| view.missing);
             let instead = missing.iter().find(|(missing, _)| *missing == name);
-            Err(instead.map_or(ApiError::NoSuchPath, |(_, instead)| {
+            Err(instead.map_or_else(absent, |(_, instead)| {
                 ApiError::NotOffered((*instead).to_owned())
             }))
         }

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 use store::Consistency;
 
 use crate::decode;
-use crate::handlers::{Call, Part, PatchFormat, Proposal, Reply, Stated, patched, rewrite};
+use crate::handlers::{
+    Call, Part, PatchFormat, Proposal, Reply, Stated, check_uid, patch_document, patched, rewrite,
+};
 use crate::meta;
 use crate::negotiate::{respond, served};
 use crate::registry::ScalePaths;
@@ -21,7 +23,13 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
                 .get(&call.key(), Consistency::Latest)
                 .await?
                 .ok_or_else(|| call.not_found())?;
-            reply(call, &scale_of(&served(&call.def, &object.json)?, paths))
+            let object = served(&call.def, &object.json)?;
+            if get(&object, &paths.spec_replicas).is_none() {
+                let path = &paths.spec_replicas;
+                let why = format!("the spec replicas field {path:?} does not exist");
+                return Err(ApiError::Internal(why));
+            }
+            reply(call, &scale_of(&object, paths))
         }
         Method::PUT => {
             let body = decode::body(call.content_type(), &call.body)?.value;
@@ -32,7 +40,7 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
             if format == PatchFormat::Apply {
                 return apply(call, paths).await;
             }
-            let patch = decode::json_body(&call.body)?;
+            let patch = patch_document(format, &call.body)?;
             change(call, paths, |scale| {
                 patched(&call.def, format, scale, &patch)
             })
@@ -50,6 +58,7 @@ async fn change(
     let apply = |current: &Value| {
         let mut scale = edit(&scale_of(current, paths))?;
         check_kind(&scale)?;
+        check_uid(&call.def, &scale, current)?;
         let mut object = current.clone();
         // What the client believes of identity and version is checked like that of the object.
         for field in ["name", "namespace", "uid", "resourceVersion"] {

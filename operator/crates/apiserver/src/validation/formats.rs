@@ -3,8 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use regex::Regex;
 
 /// Whether `text` has the format. Dashes in names do not matter (`date-time`, `datetime`).
@@ -13,7 +11,7 @@ pub(crate) fn matches(format: &str, text: &str) -> bool {
         "datetime" => text.parse::<jiff::Timestamp>().is_ok() && text.contains(['T', 't', ' ']),
         "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
         "duration" => duration_nanos(text).is_some(),
-        "byte" => STANDARD.decode(text.replace(['\r', '\n'], "")).is_ok(),
+        "byte" => super::unmarshal::base64(text).is_some(),
         "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "cidr" => is_cidr(text),

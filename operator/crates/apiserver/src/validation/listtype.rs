@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::field::{FieldError, Path};
-use crate::schema::{ListType, Schema};
+use crate::schema::{ListType, Schema, Zero};
 
 /// Every duplicate in `value`.
 pub(super) fn errors(schema: &Schema, value: &Value) -> Vec<FieldError> {
@@ -29,6 +29,8 @@ fn validate(schema: &Schema, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
         }
         Value::Array(items) => {
             match schema.list_type {
+                // Whether duplicates are wrong in typed fields, their kind decides.
+                _ if schema.zero != Zero::Kept => {}
                 ListType::Atomic => {}
                 ListType::Set => duplicates(items.iter().cloned(), path, errors),
                 ListType::Map => map_list(schema, items, path, errors),

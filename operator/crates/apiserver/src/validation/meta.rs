@@ -21,11 +21,6 @@ const FOREGROUND: &str = "foregroundDeletion";
 pub fn validate_create(object: &Value, namespaced: bool, rule: NameRule) -> Vec<FieldError> {
     let meta = &object["metadata"];
     let mut errors = Vec::new();
-    let generate = text(meta, "generateName");
-    if !generate.is_empty() {
-        let wrong = |detail| FieldError::invalid("metadata.generateName", generate, detail);
-        errors.extend(rule.check(generate, true).into_iter().map(wrong));
-    }
     let name = text(meta, "name");
     if name.is_empty() {
         errors.push(FieldError::required(
@@ -34,7 +29,7 @@ pub fn validate_create(object: &Value, namespaced: bool, rule: NameRule) -> Vec<
         ));
     } else {
         let wrong = |detail| FieldError::invalid("metadata.name", name, detail);
-        errors.extend(rule.check(name, false).into_iter().map(wrong));
+        errors.extend(rule.check(name).into_iter().map(wrong));
     }
     match (namespaced, text(meta, "namespace")) {
         (true, "") => errors.push(FieldError::required("metadata.namespace", "")),
@@ -49,15 +44,6 @@ pub fn validate_create(object: &Value, namespaced: bool, rule: NameRule) -> Vec<
         )),
     }
     common(meta, &mut errors);
-    let finalizers = strings(meta, "finalizers");
-    if finalizers.contains(ORPHAN) && finalizers.contains(FOREGROUND) {
-        let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
-        errors.push(FieldError::invalid(
-            "metadata.finalizers",
-            meta["finalizers"].clone(),
-            detail,
-        ));
-    }
     errors
 }
 
@@ -109,9 +95,53 @@ fn common(meta: &Value, errors: &mut Vec<FieldError>) {
         validate_annotations(annotations, errors);
     }
     validate_owners(&meta["ownerReferences"], errors);
-    for name in strings(meta, "finalizers") {
+    for name in texts(meta, "finalizers") {
         let wrong = |detail| FieldError::invalid("metadata.finalizers", name, detail);
         errors.extend(names::qualified_name(name).into_iter().map(wrong));
+    }
+    let finalizers = strings(meta, "finalizers");
+    if finalizers.contains(ORPHAN) && finalizers.contains(FOREGROUND) {
+        let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
+        let list = meta["finalizers"].clone();
+        errors.push(FieldError::invalid("metadata.finalizers", list, detail));
+    }
+    validate_managers(&meta["managedFields"], errors);
+}
+
+/// Finalizers of kinds that are not custom belong to somebody.
+pub fn validate_finalizers(object: &Value) -> Vec<FieldError> {
+    let names = texts(&object["metadata"], "finalizers").enumerate();
+    names
+        .filter(|(_, name)| !names::is_owned_finalizer(name))
+        .map(|(index, name)| {
+            let field = format!("metadata.finalizers[{index}]");
+            FieldError::invalid(field, name, names::NO_OWNER)
+        })
+        .collect()
+}
+
+/// What whoever wrote this should know although it is valid: finalizers that belong to nobody.
+pub fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let before = old.map_or_else(BTreeSet::new, |old| strings(&old["metadata"], "finalizers"));
+    strings(&new["metadata"], "finalizers")
+        .into_iter()
+        .filter(|name| !before.contains(name) && !names::is_owned_finalizer(name))
+        .map(|name| {
+            format!(
+                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+            )
+        })
+        .collect()
+}
+
+fn validate_managers(managers: &Value, errors: &mut Vec<FieldError>) {
+    for (index, entry) in managers.as_array().into_iter().flatten().enumerate() {
+        for (field, max) in [("manager", 128), ("subresource", 256)] {
+            if text(entry, field).len() > max {
+                let field = format!("metadata.managedFields[{index}].{field}");
+                errors.push(FieldError::too_long(field, max as u64));
+            }
+        }
     }
 }
 
@@ -155,22 +185,23 @@ fn validate_owners(owners: &Value, errors: &mut Vec<FieldError>) {
     let metadata = root.field("metadata");
     let list = metadata.field("ownerReferences");
     let mut controller: Option<String> = None;
-    for (index, owner) in owners.as_array().into_iter().flatten().enumerate() {
-        let path = list.index(index);
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            // An absent field is missing from the schema's required fields already.
-            if owner[field] == "" {
-                errors.push(FieldError::required(path.field(field), "must not be empty"));
-            }
-        }
+    // Kubernetes names the list, not the item.
+    let path = list;
+    for owner in owners.as_array().into_iter().flatten() {
         let version = text(owner, "apiVersion");
-        if version.matches('/').count() > 1 || version.ends_with('/') || version.starts_with('/') {
-            let detail = "must be <group>/<version> or <version>";
+        if version.is_empty() || version.matches('/').count() > 1 || version.ends_with('/') {
+            let detail = "version must not be empty";
             errors.push(FieldError::invalid(
                 path.field("apiVersion"),
                 version,
                 detail,
             ));
+        }
+        for field in ["kind", "name", "uid"] {
+            if text(owner, field).is_empty() {
+                let detail = "must not be empty";
+                errors.push(FieldError::invalid(path.field(field), "", detail));
+            }
         }
         if version == "v1" && text(owner, "kind") == "Event" {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
@@ -195,12 +226,12 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
 }
 
 fn strings<'v>(value: &'v Value, field: &str) -> BTreeSet<&'v str> {
-    value[field]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+    texts(value, field).collect()
+}
+
+fn texts<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v str> {
+    let list = value[field].as_array().into_iter().flatten();
+    list.filter_map(Value::as_str)
 }
 
 #[cfg(test)]
@@ -283,7 +314,7 @@ mod tests {
             (
                 json!({"name": "a", "ownerReferences": [owner("", false)]}),
                 false,
-                &["metadata.ownerReferences[0].name: Required value: must not be empty"],
+                &[r#"metadata.ownerReferences.name: Invalid value: "": must not be empty"#],
             ),
             (
                 json!({"name": "a", "ownerReferences": [owner("x", true), owner("y", true)]}),

@@ -18,21 +18,35 @@ mod listtype;
 pub mod meta;
 pub mod names;
 pub mod structural;
+mod unmarshal;
 
 use serde_json::Value;
 
 pub use self::field::{FieldError, Path, Reason, TOLD, aggregate};
-pub use self::structural::wrong_types;
+pub(crate) use self::unmarshal::base64;
+pub use self::unmarshal::cannot_unmarshal;
 use crate::schema::Schema;
 
 /// Checks a whole object against its schema. With `old`, errors in parts that did not change and
 /// can be matched to the old object are forgiven, so that a stricter schema does not freeze
 /// existing objects, and transition rules apply.
 pub fn validate_object(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = structural::validate(schema, new);
-    if let Some(old) = old.filter(|_| !errors.is_empty()) {
-        errors = structural::validate_update(schema, new, old);
+    validate_further(schema, new, old, Vec::new())
+}
+
+/// The same for an object of which something is known to be wrong already: `errors` come first,
+/// and may keep the rules from being checked.
+pub fn validate_further(
+    schema: &Schema,
+    new: &Value,
+    old: Option<&Value>,
+    mut errors: Vec<FieldError>,
+) -> Vec<FieldError> {
+    let mut found = structural::validate(schema, new);
+    if let Some(old) = old.filter(|_| !found.is_empty()) {
+        found = structural::validate_update(schema, new, old);
     }
+    errors.append(&mut found);
     // A list that had duplicates before may keep them.
     if old.is_none_or(|old| listtype::errors(schema, old).is_empty()) {
         errors.extend(listtype::errors(schema, new));

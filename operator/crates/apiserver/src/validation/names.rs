@@ -29,18 +29,12 @@ pub enum NameRule {
 }
 
 impl NameRule {
-    /// What is wrong with `name`. With `prefix`, it is the start of a generated name, which may
-    /// end in a dash.
-    pub fn check(self, name: &str, prefix: bool) -> Vec<String> {
-        // A character that is always valid stands for the generated rest.
-        let masked = match name.strip_suffix('-') {
-            Some(stem) if prefix && !stem.is_empty() => &format!("{stem}a"),
-            _ => name,
-        };
+    /// What is wrong with `name`.
+    pub fn check(self, name: &str) -> Vec<String> {
         match self {
-            NameRule::Subdomain => subdomain(masked),
-            NameRule::Label => label(masked),
-            NameRule::PathSegment => path_segment(name, prefix),
+            NameRule::Subdomain => subdomain(name),
+            NameRule::Label => label(name),
+            NameRule::PathSegment => path_segment(name),
         }
     }
 }
@@ -68,8 +62,8 @@ pub fn label(value: &str) -> Vec<String> {
     errors
 }
 
-fn path_segment(value: &str, prefix: bool) -> Vec<String> {
-    if !prefix && matches!(value, "." | "..") {
+fn path_segment(value: &str) -> Vec<String> {
+    if matches!(value, "." | "..") {
         return vec![format!("may not be '{value}'")];
     }
     let contained = ['/', '%'].into_iter().filter(|c| value.contains(*c));
@@ -102,7 +96,7 @@ pub fn qualified_name(value: &str) -> Vec<String> {
             let example =
                 "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
             return vec![format!(
-                "a qualified name {KEY_MESSAGE} {name_format} {example}"
+                "a valid label key {KEY_MESSAGE} {name_format} {example}"
             )];
         }
     };
@@ -110,7 +104,7 @@ pub fn qualified_name(value: &str) -> Vec<String> {
         errors.push("name part must be non-empty".into());
     }
     errors.extend(
-        too_long(name, LABEL_MAX)
+        too_many_bytes(name)
             .into_iter()
             .map(|error| format!("name part {error}")),
     );
@@ -122,7 +116,7 @@ pub fn qualified_name(value: &str) -> Vec<String> {
 
 /// The value of a label.
 pub fn label_value(value: &str) -> Vec<String> {
-    let mut errors = too_long(value, LABEL_MAX);
+    let mut errors: Vec<_> = too_many_bytes(value).into_iter().collect();
     if !value.is_empty() && !is_key(value) {
         errors.push(format!(
             "{VALUE_MESSAGE} (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '({KEY_FORMAT})?')"
@@ -155,6 +149,22 @@ fn too_long(value: &str, max: usize) -> Vec<String> {
         .collect()
 }
 
+/// Label keys and values are counted in another unit than names.
+fn too_many_bytes(value: &str) -> Option<String> {
+    (value.len() > LABEL_MAX).then(|| format!("must be no more than {LABEL_MAX} bytes"))
+}
+
+/// Finalizers that need no domain.
+const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+
+/// What is wrong with a finalizer that belongs to nobody.
+pub const NO_OWNER: &str = "name is neither a standard finalizer name nor is it fully qualified";
+
+/// Does a finalizer belong to somebody?
+pub fn is_owned_finalizer(name: &str) -> bool {
+    name.contains('/') || STANDARD_FINALIZERS.contains(&name)
+}
+
 fn is_label(value: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     value.chars().all(|c| inner(c) || c == '-')
@@ -178,26 +188,25 @@ mod tests {
     #[test]
     fn names_follow_the_grammar_of_their_kind() {
         let long = "a".repeat(254);
-        let cases: &[(NameRule, &str, bool, usize)] = &[
-            (NameRule::Subdomain, "web", false, 0),
-            (NameRule::Subdomain, "web.v1", false, 0),
-            (NameRule::Subdomain, "Web", false, 1),
-            (NameRule::Subdomain, "web-", false, 1),
-            (NameRule::Subdomain, "web-", true, 0),
-            (NameRule::Subdomain, "a..b", false, 1),
-            (NameRule::Subdomain, "", false, 1),
-            (NameRule::Subdomain, &long, false, 1),
-            (NameRule::Subdomain, "a/b", false, 1),
-            (NameRule::Subdomain, "\u{e4}", false, 1),
-            (NameRule::Label, "a.b", false, 1),
-            (NameRule::Label, "shop", false, 0),
-            (NameRule::Label, &long, false, 1),
-            (NameRule::PathSegment, "system:node", false, 0),
-            (NameRule::PathSegment, "a/b%", false, 2),
-            (NameRule::PathSegment, "..", false, 1),
+        let cases: &[(NameRule, &str, usize)] = &[
+            (NameRule::Subdomain, "web", 0),
+            (NameRule::Subdomain, "web.v1", 0),
+            (NameRule::Subdomain, "Web", 1),
+            (NameRule::Subdomain, "web-", 1),
+            (NameRule::Subdomain, "a..b", 1),
+            (NameRule::Subdomain, "", 1),
+            (NameRule::Subdomain, &long, 1),
+            (NameRule::Subdomain, "a/b", 1),
+            (NameRule::Subdomain, "\u{e4}", 1),
+            (NameRule::Label, "a.b", 1),
+            (NameRule::Label, "shop", 0),
+            (NameRule::Label, &long, 1),
+            (NameRule::PathSegment, "system:node", 0),
+            (NameRule::PathSegment, "a/b%", 2),
+            (NameRule::PathSegment, "..", 1),
         ];
-        for (rule, name, prefix, count) in cases {
-            assert_eq!(rule.check(name, *prefix).len(), *count, "{rule:?} {name:?}");
+        for (rule, name, count) in cases {
+            assert_eq!(rule.check(name).len(), *count, "{rule:?} {name:?}");
         }
     }
 

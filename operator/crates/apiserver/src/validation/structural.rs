@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::field::{FieldError, Path, Reason};
+use super::field::{FieldError, Path};
 use super::formats;
 use crate::schema::{Junctors, Kind, ListType, Schema};
 
@@ -18,29 +18,6 @@ pub fn validate(schema: &Schema, value: &Value) -> Vec<FieldError> {
 pub fn validate_update(schema: &Schema, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut walk = Walk { errors: Vec::new() };
     walk.node(schema, new, Some(old), &Path::root());
-    walk.errors
-}
-
-/// Values that the field's type cannot hold at all: of `metadata`, which the server reads itself,
-/// and with `whole` of the whole object. Nothing is what is `null`.
-pub fn wrong_types(schema: &Schema, object: &Value, whole: bool) -> Vec<FieldError> {
-    let mut walk = Walk { errors: Vec::new() };
-    let root = Path::root();
-    if !object.is_object() {
-        return walk.errors;
-    }
-    if whole {
-        walk.node(schema, object, None, &root);
-    } else if let Some(metadata) = schema.field("metadata") {
-        walk.node(metadata, &object["metadata"], None, &root.field("metadata"));
-    }
-    walk.errors.retain(|error| {
-        let null = error
-            .bad_value
-            .as_ref()
-            .is_some_and(|value| value == "null");
-        error.reason == Reason::TypeInvalid && !null
-    });
     walk.errors
 }
 

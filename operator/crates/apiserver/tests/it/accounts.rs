@@ -246,9 +246,10 @@ async fn what_is_asked_for_is_checked() {
     let says = "metadata.name: Invalid value: \"other\": must match the service account name";
     api.post(&path, &named).await.fails(422, says);
     let other = json!({"kind": "TokenReview"});
-    api.post(&path, &other)
-        .await
-        .fails(400, "the kind in the data (TokenReview)");
+    api.post(&path, &other).await.fails(
+        400,
+        "TokenReview in version \"v1\" cannot be handled as a TokenRequest",
+    );
     api.get(&path)
         .await
         .fails(405, "does not allow this method");

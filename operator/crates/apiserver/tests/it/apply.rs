@@ -92,7 +92,10 @@ async fn conflicts_name_the_owner() {
     odd["spec"]["size"] = json!(1);
     apply(&api, "fieldManager=two&fieldValidation=Strict", &odd)
         .await
-        .fails(400, "unknown field \"spec.size\"");
+        .fails(
+            500,
+            "failed to create typed patch object (/a; test.example/v1, Kind=Widget): .spec.size: field not declared in schema",
+        );
     apply(&api, "fieldManager=two", &json!([])).await.is(400);
     apply(
         &api,
@@ -100,7 +103,16 @@ async fn conflicts_name_the_owner() {
         &json!({"apiVersion": "x/v1", "kind": "Widget"}),
     )
     .await
-    .fails(400, "Incorrect version");
+    .fails(400, "invalid object type: x/v1, Kind=Widget");
+    for metadata in [json!({"name": null}), json!({"name": ""})] {
+        let nameless =
+            json!({"apiVersion": "test.example/v1", "kind": "Widget", "metadata": metadata});
+        let text =
+            "the name of the object (a based on URL) was undeterminable: name must be provided";
+        apply(&api, "fieldManager=two", &nameless)
+            .await
+            .fails(400, text);
+    }
 }
 
 #[tokio::test]
@@ -186,9 +198,12 @@ async fn client_side_apply_turns_into_server_side_apply() {
     let moved = apply(&api, "fieldManager=kubectl", &widget("a"))
         .await
         .is(200);
-    assert_eq!(managers(&moved), ["kubectl Apply "]);
-    // The number was left out: it is the default again, and the annotation says the same.
-    assert_eq!(moved["spec"]["replicas"], 1);
+    // The number was left out, but stays client-side apply's until kubectl changes that entry.
+    assert_eq!(moved["spec"]["replicas"], 2);
+    assert_eq!(
+        managers(&moved),
+        ["kubectl Apply ", "kubectl-client-side-apply Update "]
+    );
     let stated: Value = serde_json::from_str(
         moved["metadata"]["annotations"][annotation]
             .as_str()
@@ -202,6 +217,17 @@ async fn client_side_apply_turns_into_server_side_apply() {
             .is(200),
         moved
     );
+    // This is how kubectl goes over.
+    let mut entries = moved["metadata"]["managedFields"].clone();
+    entries[1]["manager"] = json!("kubectl");
+    entries[1]["operation"] = json!("Apply");
+    let change = json!({"metadata": {"managedFields": [entries[1]]}});
+    api.merge(&format!("{WIDGETS}/a"), &change).await.is(200);
+    let moved = apply(&api, "fieldManager=kubectl", &widget("a"))
+        .await
+        .is(200);
+    assert_eq!(moved["spec"]["replicas"], 1, "the default again");
+    assert_eq!(managers(&moved), ["kubectl Apply "]);
 }
 
 #[tokio::test]

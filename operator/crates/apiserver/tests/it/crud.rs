@@ -97,9 +97,22 @@ async fn versions_and_identity_are_preconditions() {
     api.merge(&at("a"), &patch("resourceVersion", "x"))
         .await
         .is(422);
-    api.merge(&at("a"), &patch("uid", "x"))
+    api.merge(&at("a"), &patch("uid", "x")).await.fails(
+        422,
+        "metadata.uid: Invalid value: \"x\": field is immutable",
+    );
+    let mut other = made.clone();
+    other["metadata"]["uid"] = json!("x");
+    api.put(&at("a"), &other)
         .await
         .fails(409, "UID in precondition: x");
+    api.merge(&at("a"), &json!({"metadata": {"resourceVersion": null}}))
+        .await
+        .fails(422, "must be specified for an update");
+    let time = "2026-01-01T00:00:00Z";
+    api.merge(&at("a"), &patch("deletionTimestamp", time))
+        .await
+        .fails(422, "metadata.deletionTimestamp: Invalid value");
     let options = |field: &str, value: &str| json!({"preconditions": {field: value}}).to_string();
     for (field, value) in [("uid", "x"), ("resourceVersion", "1")] {
         api.with(
@@ -109,7 +122,7 @@ async fn versions_and_identity_are_preconditions() {
             &options(field, value),
         )
         .await
-        .fails(409, "Precondition failed");
+        .fails(409, "in the precondition (");
     }
     let uid = made["metadata"]["uid"].as_str().unwrap();
     api.with("DELETE", &at("a"), "application/json", &options("uid", uid))

@@ -314,7 +314,7 @@ async fn the_policy_of_a_marked_object_can_be_changed() {
     assert_eq!(finalizers(background), json!(["test.example/f"]));
     delete(&api, &one("top"), "Sideways").await.fails(
         422,
-        "supported values: \"Orphan\", \"Background\", \"Foreground\"",
+        "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
     );
 }
 

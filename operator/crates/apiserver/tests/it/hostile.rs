@@ -23,31 +23,31 @@ async fn wrong_options_of_a_delete_delete_nothing() {
     for (body, text) in [
         (
             r#"{"preconditions": 5}"#,
-            "preconditions: Invalid value: 5: must be an object",
+            "json: cannot unmarshal number into Go struct field DeleteOptions.preconditions of type v1.Preconditions",
         ),
         (
             r#"{"preconditions": {"uid": 5}}"#,
-            "preconditions.uid: Invalid value: 5: must be a string",
+            "Go struct field Preconditions.preconditions.uid of type string",
         ),
         (
             r#"{"preconditions": {"resourceVersion": 5}}"#,
-            "preconditions.resourceVersion",
+            "Go struct field Preconditions.preconditions.resourceVersion of type string",
         ),
         (
             r#"{"dryRun": "All"}"#,
-            r#"dryRun: Invalid value: "All": must be a list"#,
+            "Go struct field DeleteOptions.dryRun of type []string",
         ),
         (
             r#"{"gracePeriodSeconds": "x"}"#,
-            r#"gracePeriodSeconds: Invalid value: "x""#,
+            "Go struct field DeleteOptions.gracePeriodSeconds of type int64",
         ),
         (
             r#"{"orphanDependents": "no"}"#,
-            r#"orphanDependents: Invalid value: "no""#,
+            "Go struct field DeleteOptions.orphanDependents of type bool",
         ),
         (
             r#"{"propagationPolicy": 1}"#,
-            "propagationPolicy: Invalid value: 1",
+            "Go struct field DeleteOptions.propagationPolicy of type string",
         ),
     ] {
         let answer = api.with("DELETE", &at("a"), JSON, body).await;
@@ -63,19 +63,55 @@ async fn wrong_options_of_a_delete_delete_nothing() {
 async fn metadata_of_the_wrong_type() {
     let api = api().await;
     api.post(WIDGETS, &widget("a")).await.is(201);
-    for (field, value) in [
-        ("uid", json!(5)),
-        ("name", json!(5)),
-        ("namespace", json!(5)),
-        ("resourceVersion", json!(5)),
-        ("generation", json!("x")),
-        ("creationTimestamp", json!("yesterday")),
-        ("deletionTimestamp", json!(5)),
-        ("managedFields", json!(3)),
-        ("finalizers", json!("x")),
-        ("labels", json!(["x"])),
+    let wrong = |found: &str, field: &str, wanted: &str| {
+        format!(
+            "json: cannot unmarshal {found} into Go struct field ObjectMeta.{field} of type {wanted}"
+        )
+    };
+    for (field, value, text) in [
+        ("uid", json!(5), wrong("number", "uid", "string")),
+        ("name", json!(5), wrong("number", "name", "string")),
+        (
+            "namespace",
+            json!(5),
+            wrong("number", "namespace", "string"),
+        ),
+        (
+            "resourceVersion",
+            json!(5),
+            wrong("number", "resourceVersion", "string"),
+        ),
+        (
+            "generation",
+            json!("x"),
+            wrong("string", "generation", "int64"),
+        ),
+        (
+            "creationTimestamp",
+            json!("yesterday"),
+            "parsing time \"yesterday\"".to_owned(),
+        ),
+        (
+            "deletionTimestamp",
+            json!(5),
+            wrong("number", "deletionTimestamp", "string"),
+        ),
+        (
+            "managedFields",
+            json!(3),
+            wrong("number", "managedFields", "[]v1.ManagedFieldsEntry"),
+        ),
+        (
+            "finalizers",
+            json!("x"),
+            wrong("string", "finalizers", "[]string"),
+        ),
+        (
+            "labels",
+            json!(["x"]),
+            wrong("array", "labels", "map[string]string"),
+        ),
     ] {
-        let text = format!("metadata.{field} in body must be of type");
         let mut object = widget("b");
         object["metadata"][field] = value.clone();
         api.post(WIDGETS, &object).await.fails(400, &text);
@@ -88,7 +124,10 @@ async fn metadata_of_the_wrong_type() {
     api.post(maps, &nothing).await.is(201);
     // No typed client could read it.
     let data = json!({"metadata": {"name": "d"}, "data": {"a": 1}});
-    api.post(maps, &data).await.fails(400, "data.a");
+    api.post(maps, &data).await.fails(
+        400,
+        "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+    );
 }
 
 #[tokio::test]
@@ -139,7 +178,7 @@ async fn names_of_managers() {
     let api = api().await;
     for (name, text) in [
         ("a%00b", "fieldManager: Invalid value"),
-        ("a%0Ab", "printable"),
+        ("a%0Ab", "invalid character U+000A (at position 1)"),
         (
             &"x".repeat(129),
             "fieldManager: Too long: may not be more than 128 bytes",
@@ -200,5 +239,5 @@ async fn as_many_mistakes_as_fit() {
 
     let keys: String = (0..20_000).map(|i| format!("k{i}: 1\n")).collect();
     let answer = api.with("POST", WIDGETS, "application/yaml", &keys).await;
-    answer.fails(400, "'kind' is missing");
+    answer.fails(400, "Object 'Kind' is missing in 'k0: 1");
 }

@@ -10,6 +10,7 @@ mod crud;
 mod definitions;
 mod documents;
 mod escalation;
+mod forms;
 mod garbage;
 mod hostile;
 mod interleavings;

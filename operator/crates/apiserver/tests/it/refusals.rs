@@ -45,42 +45,53 @@ async fn bad_objects_are_refused_by_field() {
         ),
         (
             with("/metadata", json!({"name": "a", "resourceVersion": "1"})),
-            400,
+            500,
             "resourceVersion should not be set",
         ),
         (
             with("/metadata", json!("a")),
             400,
-            "metadata in body must be of type object",
+            "json: cannot unmarshal string into Go value of type v1.ObjectMeta",
         ),
         (
             with("/metadata", json!({"name": "a", "labels": {"a": 1}})),
             400,
-            "Widget in version \"v1\" cannot be handled as a Widget: metadata.labels.a: Invalid value",
+            "Widget in version \"v1\" cannot be handled as a Widget: json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string",
         ),
         (
             with("/kind", json!("Gadget")),
-            400,
-            "expected kind (Widget)",
+            422,
+            "Gadget.test.example \"a\" is invalid: kind: Invalid value: \"Gadget\": must be Widget",
         ),
-        (with("/kind", json!(null)), 400, "'kind' is missing"),
+        (
+            with("/kind", json!(null)),
+            400,
+            "Object 'Kind' is missing in '{",
+        ),
         (
             with("/apiVersion", json!("test.example/v2")),
             400,
-            "expected apiVersion (test.example/v1)",
+            "the API version in the data (test.example/v2) does not match the expected API version (test.example/v1)",
         ),
         (
             with("/spec/color", json!("a\u{0}")),
             422,
             "spec.color: Invalid value",
         ),
-        (json!([]), 400, "must be a JSON object"),
+        (
+            json!([]),
+            400,
+            "the object provided is unrecognized (must be of type Widget): couldn't get version/kind; json parse error: json: cannot unmarshal array",
+        ),
     ] {
         api.post(WIDGETS, &object).await.fails(code, text);
     }
     api.with("POST", WIDGETS, "application/json", "{")
         .await
-        .fails(400, "error decoding JSON");
+        .fails(
+            400,
+            "couldn't get version/kind; json parse error: unexpected end of JSON input ({)",
+        );
     api.with("POST", WIDGETS, "application/yaml", "a: [")
         .await
         .fails(400, "error decoding YAML");
@@ -104,13 +115,16 @@ async fn unknown_paths_and_methods() {
         "/apis/test.example/v1/namespaces/default/gadgets",
         "/apis/test.example/v2/widgets",
         "/nothing",
-        "/apis/test.example/v1/namespaces/default/widgets/a/nothing",
+        "/api/v1/namespaces/default/configmaps/a/nothing",
         "/api/v1/namespaces/default/namespaces",
     ] {
         api.get(path)
             .await
             .fails(404, "the server could not find the requested resource");
     }
+    api.get(&format!("{}/nothing", at("a")))
+        .await
+        .fails(404, "widgets.test.example \"a\" not found");
     api.with("PUT", WIDGETS, "application/json", "{}")
         .await
         .fails(405, "does not allow this method");
@@ -271,7 +285,7 @@ async fn no_input_makes_it_fail() {
         "continue=%00",
         "labelSelector=%ff",
         "fieldSelector=%5C",
-        "watch=2",
+        "limit=-1",
         "timeout=9999999h",
         "timeoutSeconds=99999999999999999999",
     ] {

@@ -21,9 +21,10 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use follow::{Registered, bootstrap, catch_up, load, run};
 
-use super::{Names, stored};
+use super::{Names, stored_as};
 use crate::meta;
 use crate::registry::{ResourceDef, Snapshot, Strategy, StrategyError, Subresources, WriteContext};
+use crate::schema::core;
 use crate::server::ServerError;
 use crate::validation::FieldError;
 
@@ -59,7 +60,7 @@ pub(crate) fn definition(
         namespaced: false,
         ..Names::core("customresourcedefinitions", KIND, &["crd", "crds"])
     };
-    let def = stored::<CustomResourceDefinition>(names, strategy)?;
+    let def = stored_as(names, strategy, core::schema::<CustomResourceDefinition>())?;
     Ok(ResourceDef {
         categories: vec!["api-extensions".to_owned()],
         subresources: Subresources {

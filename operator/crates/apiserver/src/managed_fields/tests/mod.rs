@@ -141,6 +141,7 @@ impl Harbour {
         Manager {
             name,
             subresource,
+            kind: "Ship",
             api_version: VERSION,
             time,
         }
