@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions as Options;
 use serde_json::Value;
 use store::{Consistency, Key, Object, Op};
 
-use super::write::{Committed, commit, conflict, is_held, to_stored};
+use super::write::{Committed, commit, conflict, is_held};
 use super::{Call, Query, Reply};
 use crate::decode::{self, untyped};
 use crate::gc::Propagation;
@@ -99,7 +99,7 @@ pub(crate) async fn delete_stored(
         let op = match (options.dry_run, held) {
             (true, true) => return Ok(Deleted::WouldMark(object)),
             (true, false) => return Ok(Deleted::Gone(current)),
-            (false, true) => Op::Put(to_stored(def, object)),
+            (false, true) => Op::Put(def.to_stored(object)),
             (false, false) => Op::Delete(None),
         };
         match commit(server, def, &current, op).await? {

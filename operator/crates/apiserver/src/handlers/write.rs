@@ -25,7 +25,7 @@ use crate::decode::nul_at;
 use crate::managed_fields::{self, FieldSet, Manager};
 use crate::meta;
 use crate::negotiate::served;
-use crate::registry::{ResourceDef, WriteContext};
+use crate::registry::{Conversion, ResourceDef, WriteContext};
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
 use crate::validation::{self, FieldError};
@@ -186,7 +186,7 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
         let write = Write {
             key: key.clone(),
             expect: Expect::Absent,
-            op: Op::Put(to_stored(def, object.clone())),
+            op: Op::Put(def.to_stored(object.clone())),
             guards,
         };
         if call.query.dry_run()? {
@@ -249,12 +249,12 @@ where
             return Ok(Written::Stored(current));
         };
         if dry_run {
-            let write = over(&current, Op::Put(to_stored(def, new.clone())));
+            let write = over(&current, Op::Put(def.to_stored(new.clone())));
             quota::check(&call.server, def, Some(&current), &write).await?;
             return Ok(Written::Dry(new));
         }
         let released = meta::is_deleting(&new) && !is_held(def, &new);
-        let stored = to_stored(def, new);
+        let stored = def.to_stored(new);
         let op = if released {
             Op::Delete(Some(stored))
         } else {
@@ -269,7 +269,8 @@ where
     Err(conflict(def, &key.name, MODIFIED))
 }
 
-/// The object to store in place of this version; `None` when it is the same.
+/// The object to store in place of this version; `None` when it is the same. What was stored under
+/// an older definition is written again even so: that is how storage is migrated.
 fn decide(
     call: &Call,
     part: Part,
@@ -279,7 +280,15 @@ fn decide(
 ) -> Result<Option<Value>, ApiError> {
     let old = served(&call.def, &current.json)?;
     let proposal = change(&old)?;
-    prepare(call, part, proposal, &old, limits)
+    let new = prepare(call, part, proposal, &old, limits)?;
+    let outdated = || {
+        let stored = serde_json::from_slice::<Value>(&current.json).ok();
+        stored.is_some_and(|stored| call.def.to_stored(old.clone()) != stored)
+    };
+    match (new, &call.def.conversion) {
+        (None, Some(Conversion::Definition(_))) if outdated() => Ok(Some(old)),
+        (new, _) => Ok(new),
+    }
 }
 
 /// What came of a write to a known version of an object.
@@ -326,11 +335,6 @@ fn over(current: &Object, op: Op) -> Write {
 /// Does something keep the object from going away once it is marked for deletion?
 pub(crate) fn is_held(def: &ResourceDef, object: &Value) -> bool {
     !meta::finalizers(object).is_empty() || def.strategy.held(object)
-}
-
-/// The stored form of a served object.
-pub(crate) fn to_stored(def: &ResourceDef, object: Value) -> Value {
-    def.to_stored(object)
 }
 
 /// The object to store; `None` when it is the old one.

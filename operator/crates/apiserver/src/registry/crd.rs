@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use super::{
     Backing, Cell, Conversion, CustomStrategy, PrinterColumn, ResourceDef, ScalePaths, Strategy,
-    Subresources, Verb, api_version, storage_name,
+    Subresources, Verb, Versions, api_version, storage_name,
 };
 use crate::columns::{JsonPath, JsonPathError};
 use crate::schema::Schema;
@@ -69,13 +69,19 @@ pub fn from_crd(
         let schema = Arc::new(schema(&name, version)?);
         schemas.insert(api_version(&crd.spec.group, &version.name), schema);
     }
-    let schemas = Arc::new(schemas);
+    let storage = crd.spec.versions.iter().find(|version| version.storage);
+    let versions = Arc::new(Versions {
+        storage: storage.map_or_else(String::new, |version| {
+            api_version(&crd.spec.group, &version.name)
+        }),
+        schemas,
+    });
     let rows = crd
         .spec
         .versions
         .iter()
         .filter(|version| version.served)
-        .map(|version| row(crd, &name, version, &schemas, &strategy))
+        .map(|version| row(crd, &name, version, &versions, &strategy))
         .collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
         Err(CrdError::NoVersion(name))
@@ -88,12 +94,12 @@ fn row(
     crd: &CustomResourceDefinition,
     name: &str,
     version: &CustomResourceDefinitionVersion,
-    schemas: &Arc<BTreeMap<String, Arc<Schema>>>,
+    versions: &Arc<Versions>,
     strategy: &Arc<dyn Strategy>,
 ) -> Result<ResourceDef, CrdError> {
     let names = &crd.spec.names;
     // A definition that never changed and has one version has nothing but objects of that version.
-    let unchanged = schemas.len() == 1 && crd.metadata.generation.unwrap_or(1) == 1;
+    let unchanged = versions.schemas.len() == 1 && crd.metadata.generation.unwrap_or(1) == 1;
     let subresources = subresources(version.subresources.as_ref());
     Ok(ResourceDef {
         group: crd.spec.group.as_str().into(),
@@ -115,7 +121,7 @@ fn row(
         namespaced: crd.spec.scope == "Namespaced",
         verbs: Verb::ALL,
         subresources,
-        schema: schemas[&api_version(&crd.spec.group, &version.name)].clone(),
+        schema: versions.schemas[&api_version(&crd.spec.group, &version.name)].clone(),
         custom: true,
         columns: columns(version).map_err(|source| CrdError::Column {
             crd: name.to_owned(),
@@ -125,7 +131,7 @@ fn row(
         selectable_fields: selectable_fields(version),
         strategy: strategy.clone(),
         storage: storage_name(&crd.spec.group, &names.plural),
-        conversion: (!unchanged).then(|| Conversion::Definition(schemas.clone())),
+        conversion: (!unchanged).then(|| Conversion::Definition(versions.clone())),
         backing: Backing::Stored,
     })
 }

@@ -146,10 +146,29 @@ pub enum Conversion {
         /// From the served to the stored form.
         to_stored: fn(Value) -> Value,
     },
-    /// Of a kind whose definition has or had other versions or schemas, of which these are the
-    /// present ones, by `apiVersion`: what was stored under another one is read as if it were
-    /// written today.
-    Definition(Arc<BTreeMap<String, Arc<Schema>>>),
+    /// As a definition says that has or had several versions or schemas.
+    Definition(Arc<Versions>),
+}
+
+/// The versions of a definition that has or had several versions or schemas: what was stored under
+/// another one is read as if it were written today. As on Kubernetes, objects of other versions
+/// have the defaults of the storage version, too.
+#[derive(Debug)]
+pub struct Versions {
+    /// `apiVersion` of the storage version.
+    pub storage: String,
+    /// Present schemas, by `apiVersion`.
+    pub schemas: BTreeMap<String, Arc<Schema>>,
+}
+
+impl Versions {
+    /// The object in another version, whose schema is `schema`.
+    fn convert(object: &mut Value, version: &str, schema: &Schema) {
+        if object["apiVersion"] != version {
+            object["apiVersion"] = version.into();
+            schema.prune(object);
+        }
+    }
 }
 
 /// How the objects of a resource live.
@@ -226,27 +245,31 @@ impl ResourceDef {
         match &self.conversion {
             None => object,
             Some(Conversion::Form { from_stored, .. }) => from_stored(object),
-            Some(Conversion::Definition(schemas)) => {
+            Some(Conversion::Definition(versions)) => {
                 let stored = object["apiVersion"].as_str();
-                if let Some(schema) = stored.and_then(|version| schemas.get(version)) {
+                if let Some(schema) = stored.and_then(|version| versions.schemas.get(version)) {
                     schema.prune(&mut object);
                     schema.drop_nulls(&mut object);
                     schema.apply_defaults(&mut object);
                 }
-                if object["apiVersion"] != self.api_version() {
-                    object["apiVersion"] = self.api_version().into();
-                    self.schema.prune(&mut object);
-                }
+                Versions::convert(&mut object, &self.api_version(), &self.schema);
                 object
             }
         }
     }
 
     /// The stored form of a served object.
-    pub fn to_stored(&self, object: Value) -> Value {
-        match self.conversion {
+    pub fn to_stored(&self, mut object: Value) -> Value {
+        match &self.conversion {
+            None => object,
             Some(Conversion::Form { to_stored, .. }) => to_stored(object),
-            None | Some(Conversion::Definition(_)) => object,
+            Some(Conversion::Definition(versions)) => {
+                if let Some(schema) = versions.schemas.get(&versions.storage) {
+                    Versions::convert(&mut object, &versions.storage, schema);
+                    schema.apply_defaults(&mut object);
+                }
+                object
+            }
         }
     }
 

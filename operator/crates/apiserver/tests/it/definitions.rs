@@ -255,6 +255,42 @@ async fn what_is_stored_is_read_under_the_newest_schema() {
 }
 
 #[tokio::test]
+async fn storage_is_migrated_by_writing_what_is_there() {
+    let api = api().await;
+    define(&api, &gadgets()).await;
+    let path = format!("{GADGETS}/a");
+    let first = api.post(GADGETS, &gadget("a")).await.is(201);
+    let mut v2 = version("v2", true);
+    let properties = "/schema/openAPIV3Schema/properties/spec/properties";
+    *v2.pointer_mut(properties).unwrap() =
+        json!({"size": {"type": "integer"}, "shape": {"type": "string", "default": "round"}});
+    v2["selectableFields"] = json!([]);
+    let mut v1 = version("v1", false);
+    v1.pointer_mut(properties).unwrap()["shape"] = json!({"type": "string"});
+    let change = json!({"spec": {"versions": [v2, v1]}});
+    let definition = format!("{DEFINITIONS}/gadgets.shop.example");
+    api.merge(&definition, &change).await.is(200);
+    let second = GADGETS.replace("/v1/", "/v2/");
+    api.until(&format!("{second}/a"), 200).await;
+
+    let revision = |object: &Value| object["metadata"]["resourceVersion"].clone();
+    let read = api.get(&path).await.is(200);
+    assert_eq!(
+        (&read["spec"], revision(&read)),
+        (&json!({"color": "red", "size": 3}), revision(&first))
+    );
+    // The new storage version knows no colors and has a shape for everything.
+    let migrated = api.put(&path, &read).await.is(200);
+    assert_ne!(revision(&migrated), revision(&first));
+    assert_eq!(migrated["spec"], json!({"size": 3, "shape": "round"}));
+    let again = api.put(&path, &migrated).await.is(200);
+    assert_eq!(revision(&again), revision(&migrated), "done once");
+    let made = api.post(GADGETS, &gadget("b")).await.is(201);
+    assert_eq!(made["apiVersion"], "shop.example/v1");
+    assert_eq!(made["spec"], json!({"size": 3, "shape": "round"}));
+}
+
+#[tokio::test]
 async fn another_server_follows() {
     let api = api().await;
     let beside = api_beside(&api).await;
