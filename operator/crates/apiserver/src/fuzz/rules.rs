@@ -188,7 +188,7 @@ pub(super) fn definitions(data: &[u8]) {
     let mut source = Source(data);
     let mut definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "webs.example.com"},
+        "metadata": {"name": "webs.example.com"}, "status": {"storedVersions": ["v1"]},
         "spec": {
             "group": "example.com", "scope": "Namespaced", "conversion": {"strategy": "None"},
             "names": {"plural": "webs", "singular": "web", "kind": "Web", "listKind": "WebList", "shortNames": ["w"]},
@@ -206,7 +206,7 @@ pub(super) fn definitions(data: &[u8]) {
     for _ in 0..source.below(3) {
         source.change(&mut definition, DEFINITION);
     }
-    let problems = check::spec(&definition);
+    let problems = check::definition(&definition, None);
     for problem in &problems {
         assert!(
             !problem.field.is_empty() && !problem.body().is_empty(),

@@ -434,7 +434,9 @@ fn with_field_of(object: &Value, source: &Value, field: &str) -> Value {
 /// Refuses an object that no decoder with typed fields could read. Of a custom object that is its
 /// metadata; the rest of it is the schema's business.
 pub(super) fn check_readable(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
-    match validation::cannot_unmarshal(&def.schema, object, !def.custom) {
+    let why = validation::cannot_unmarshal(&def.schema, object, !def.custom)
+        .or_else(|| validation::unreadable(&def.schema, object).map(|error| error.to_string()));
+    match why {
         Some(why) => Err(cannot_be_handled(def, &why)),
         None => Ok(()),
     }

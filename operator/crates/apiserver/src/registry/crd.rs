@@ -40,18 +40,6 @@ pub enum CrdError {
         /// What is wrong.
         message: String,
     },
-    /// A printer column's path cannot be read.
-    #[error(
-        "CustomResourceDefinition {crd}, version {version}: additionalPrinterColumns: {source}"
-    )]
-    Column {
-        /// Name of the definition.
-        crd: String,
-        /// Its version.
-        version: String,
-        /// What is wrong.
-        source: JsonPathError,
-    },
 }
 
 /// One row for each served version.
@@ -81,7 +69,7 @@ pub fn from_crd(
         .versions
         .iter()
         .filter(|version| version.served)
-        .map(|version| row(crd, &name, version, &versions, &strategy))
+        .map(|version| row(crd, version, &versions, &strategy))
         .collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
         Err(CrdError::NoVersion(name))
@@ -92,7 +80,6 @@ pub fn from_crd(
 
 fn row(
     crd: &CustomResourceDefinition,
-    name: &str,
     version: &CustomResourceDefinitionVersion,
     versions: &Arc<Versions>,
     strategy: &Arc<dyn Strategy>,
@@ -123,11 +110,8 @@ fn row(
         subresources,
         schema: versions.schemas[&api_version(&crd.spec.group, &version.name)].clone(),
         custom: true,
-        columns: columns(version).map_err(|source| CrdError::Column {
-            crd: name.to_owned(),
-            version: version.name.clone(),
-            source,
-        })?,
+        // With a path that cannot be read, the kind is printed as one without columns.
+        columns: columns(version).unwrap_or_default(),
         selectable_fields: selectable_fields(version),
         strategy: strategy.clone(),
         storage: storage_name(&crd.spec.group, &names.plural),

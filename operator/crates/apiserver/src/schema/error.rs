@@ -90,6 +90,13 @@ pub enum SchemaError {
 }
 
 impl SchemaError {
+    /// What is wrong there.
+    pub fn cause(&self) -> String {
+        let text = self.to_string();
+        let rest = text.strip_prefix(self.path()).unwrap_or(&text);
+        rest.trim_start_matches(": ").to_owned()
+    }
+
     /// The place in the schema.
     pub fn path(&self) -> &str {
         match self {

@@ -75,6 +75,8 @@ pub struct Schema {
     pub type_name: String,
     /// How the field is written when there is nothing in it.
     pub zero: Zero,
+    /// Whether this node or one below it is an `embedded_resource`.
+    pub has_embedded: bool,
 }
 
 /// JSON types.

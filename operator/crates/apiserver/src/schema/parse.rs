@@ -5,8 +5,9 @@ use std::sync::Arc;
 use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
+use super::core::QUANTITY;
 use super::{Constraints, Junctors, Kind, ListType, Schema, SchemaError};
-use crate::validation::{cel, structural};
+use crate::validation::{cel, formats, structural};
 
 /// Deeper than any schema in use (Argo CD's `Application` has 17 levels), and shallow enough for
 /// the stack of a worker thread.
@@ -21,9 +22,17 @@ impl Schema {
     /// # Errors
     /// A schema that is not structural, a pattern, rule or default that is not valid.
     pub fn parse(source: &Value) -> Result<Self, SchemaError> {
-        let mut schema = node(source, &Place::Root, false)?;
+        let mut schema = node(source, &Place::Root, Part::Whole)?;
         schema.source = source.clone();
         Ok(schema)
+    }
+
+    /// As [`Schema::parse`], without looking at rules and defaults.
+    ///
+    /// # Errors
+    /// As [`Schema::parse`].
+    pub fn without_rules(source: &Value) -> Result<Self, SchemaError> {
+        node(source, &Place::Root, Part::Bare)
     }
 
     /// Parses the schema of a custom resource's version and adds what every object has:
@@ -74,6 +83,17 @@ fn add_object_fields(schema: &mut Schema) {
         .insert("metadata".into(), Arc::new(metadata));
 }
 
+/// How much of a node is parsed.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Whole,
+    /// All but rules and defaults.
+    Bare,
+    /// A node below `allOf` and its like, where a schema only constrains what the structural part
+    /// around it has already typed.
+    Constraint,
+}
+
 /// Where in the schema we are; rendered only for errors.
 enum Place<'a> {
     Root,
@@ -110,9 +130,7 @@ fn join(base: &str, word: &str) -> String {
     }
 }
 
-/// Parses one node. `validating` is true below `allOf` and its like, where a schema only
-/// constrains what the structural part around it has already typed.
-fn node(source: &Value, place: &Place<'_>, validating: bool) -> Result<Schema, SchemaError> {
+fn node(source: &Value, place: &Place<'_>, part: Part) -> Result<Schema, SchemaError> {
     if place.depth() > MAX_DEPTH {
         return Err(SchemaError::TooDeep {
             path: place.render(),
@@ -124,8 +142,9 @@ fn node(source: &Value, place: &Place<'_>, validating: bool) -> Result<Schema, S
         place,
     };
     keywords.refuse_unsupported()?;
+    let kind = keywords.kind()?;
     let mut schema = Schema {
-        kind: keywords.kind()?,
+        kind,
         required: keywords.strings("required")?,
         nullable: keywords.flag("nullable")?,
         preserve_unknown: keywords.flag("x-kubernetes-preserve-unknown-fields")?,
@@ -141,16 +160,20 @@ fn node(source: &Value, place: &Place<'_>, validating: bool) -> Result<Schema, S
             .unwrap_or_default(),
         map_atomic: keywords.map_atomic()?,
         list_type: keywords.list_type()?,
-        constraints: keywords.constraints()?,
+        constraints: keywords.constraints(kind)?,
         ..Schema::default()
     };
-    keywords.children(&mut schema, validating)?;
+    keywords.children(&mut schema, part)?;
     keywords.junctors(&mut schema)?;
     if schema.embedded_resource {
         add_object_fields(&mut schema);
     }
-    if !validating {
+    if part != Part::Constraint {
         keywords.check_structural(&schema)?;
+    }
+    if part == Part::Bare {
+        mark(&mut schema);
+        return Ok(schema);
     }
     keywords.default(&mut schema)?;
     let root = matches!(place, Place::Root);
@@ -163,14 +186,19 @@ fn node(source: &Value, place: &Place<'_>, validating: bool) -> Result<Schema, S
         ),
         error: failure.error,
     })?;
-    schema.has_rules = !schema.rules.is_empty()
-        || schema
-            .properties
-            .values()
-            .chain(&schema.additional)
-            .chain(&schema.items)
-            .any(|below| below.has_rules);
+    mark(&mut schema);
     Ok(schema)
+}
+
+/// Notes what is in a node or below it, so that walks need not look.
+fn mark(schema: &mut Schema) {
+    let below = || {
+        let named = schema.properties.values().chain(&schema.additional);
+        named.chain(&schema.items)
+    };
+    let has_embedded = schema.embedded_resource || below().any(|below| below.has_embedded);
+    let has_rules = !schema.rules.is_empty() || below().any(|below| below.has_rules);
+    (schema.has_embedded, schema.has_rules) = (has_embedded, has_rules);
 }
 
 fn as_map<'a>(source: &'a Value, path: &str) -> Result<&'a Map<String, Value>, SchemaError> {
@@ -221,9 +249,13 @@ impl Keywords<'_> {
         self.typed(keyword, Value::as_str, "a string")
     }
 
+    /// A bound below 0 is as good as 0.
     fn count(&self, keyword: &'static str) -> Result<Option<u64>, SchemaError> {
-        let whole = |value: &Value| value.as_u64().or_else(|| whole_number(value.as_f64()?));
-        self.typed(keyword, whole, "a whole number of at least 0")
+        let whole = |value: &Value| match value.as_i64() {
+            Some(whole) => Some(u64::try_from(whole).unwrap_or_default()),
+            None => value.as_u64().or_else(|| whole_number(value.as_f64()?)),
+        };
+        self.typed(keyword, whole, "a whole number")
     }
 
     fn number(&self, keyword: &'static str) -> Result<Option<f64>, SchemaError> {
@@ -320,7 +352,7 @@ impl Keywords<'_> {
         }
     }
 
-    fn constraints(&self) -> Result<Constraints, SchemaError> {
+    fn constraints(&self, kind: Option<Kind>) -> Result<Constraints, SchemaError> {
         let one_of = self
             .typed("enum", |value| value.as_array().cloned(), "a list")?
             .unwrap_or_default();
@@ -334,30 +366,19 @@ impl Keywords<'_> {
                     cause: error.to_string(),
                 })
         });
-        let multiple_of = self.number("multipleOf")?;
-        if let Some((value, _)) = self
-            .get("multipleOf")
-            .zip(multiple_of.filter(|factor| *factor <= 0.0))
-        {
-            return Err(malformed(
-                self.place.at("multipleOf"),
-                value,
-                "greater than 0",
-            ));
-        }
         Ok(Constraints {
             one_of,
             minimum: self.number("minimum")?,
             exclusive_minimum: self.flag("exclusiveMinimum")?,
             maximum: self.number("maximum")?,
             exclusive_maximum: self.flag("exclusiveMaximum")?,
-            multiple_of,
+            multiple_of: self.number("multipleOf")?,
             min_length: self.count("minLength")?,
             max_length: self.count("maxLength")?,
             pattern: pattern.transpose()?,
             format: self
                 .text("format")?
-                .filter(|format| !format.is_empty())
+                .filter(|format| formats::is_known(format, kind) || *format == QUANTITY)
                 .map(String::from),
             min_items: self.count("minItems")?,
             max_items: self.count("maxItems")?,
@@ -366,13 +387,13 @@ impl Keywords<'_> {
         })
     }
 
-    fn children(&self, schema: &mut Schema, validating: bool) -> Result<(), SchemaError> {
+    fn children(&self, schema: &mut Schema, part: Part) -> Result<(), SchemaError> {
         if let Some(properties) = self.get("properties") {
             for (name, source) in as_map(properties, &self.place.at("properties"))? {
                 let place = Place::Member(self.place, "properties", name);
                 schema
                     .properties
-                    .insert(name.clone(), Arc::new(node(source, &place, validating)?));
+                    .insert(name.clone(), Arc::new(node(source, &place, part)?));
             }
         }
         match self.get("items") {
@@ -385,7 +406,7 @@ impl Keywords<'_> {
             }
             Some(source) => {
                 let place = Place::Keyword(self.place, "items");
-                schema.items = Some(Arc::new(node(source, &place, validating)?));
+                schema.items = Some(Arc::new(node(source, &place, part)?));
             }
             None => {}
         }
@@ -394,7 +415,7 @@ impl Keywords<'_> {
             Some(Value::Bool(true)) => schema.preserve_unknown = true,
             Some(source) => {
                 let place = Place::Keyword(self.place, "additionalProperties");
-                schema.additional = Some(Arc::new(node(source, &place, validating)?));
+                schema.additional = Some(Arc::new(node(source, &place, part)?));
             }
         }
         Ok(())
@@ -412,14 +433,14 @@ impl Keywords<'_> {
                 node(
                     member,
                     &Place::Member(self.place, keyword, &index.to_string()),
-                    true,
+                    Part::Constraint,
                 )
             };
             members.iter().enumerate().map(parse).collect()
         };
         let not = self
             .get("not")
-            .map(|source| node(source, &Place::Keyword(self.place, "not"), true))
+            .map(|source| node(source, &Place::Keyword(self.place, "not"), Part::Constraint))
             .transpose()?;
         let junctors = Junctors {
             all_of: list("allOf")?,
@@ -450,12 +471,6 @@ impl Keywords<'_> {
         };
         if schema.kind.is_none() && !schema.int_or_string && !schema.preserve_unknown {
             return required("type", "must not be empty for specified object fields");
-        }
-        if schema.kind.is_some() && schema.int_or_string {
-            return forbidden(
-                "type",
-                "must be empty if x-kubernetes-int-or-string is true",
-            );
         }
         if schema.kind == Some(Kind::Array) && schema.items.is_none() {
             return required("items", "must be specified");

@@ -19,11 +19,12 @@ use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as Cel};
 use serde_json::Value;
 
 use super::convert::to_cel;
+pub(crate) use super::cost::most_of;
 use super::field::{FieldError, Path, Reason};
 use super::library;
 use super::structural::matching_item;
 use crate::schema::Schema;
-pub(crate) use compile::compile;
+pub(crate) use compile::{compile, field_path};
 
 /// All rules of one object together may make this many loop rounds, about a second's worth.
 const RUN_BUDGET: u64 = 1_000_000;
@@ -42,7 +43,10 @@ pub struct Rule {
     reason: Reason,
     field_path: Option<String>,
     optional_old_self: bool,
-    uses_old_self: bool,
+    /// Does it compare with the value before?
+    pub uses_old_self: bool,
+    /// What rule and `messageExpression` may cost at most.
+    pub costs: (u64, u64),
     nesting: u32,
 }
 
@@ -178,9 +182,30 @@ fn evaluate(
         Err(ExecutionError::NoSuchOverload) => format!(
             "'no such overload': call arguments did not match a supported operator, function or macro signature for rule: {shown}"
         ),
-        Err(error) => format!("{error} evaluating rule: {shown}"),
+        Err(error) => format!("{} evaluating rule: {shown}", in_words(&error)),
     };
     Some(FieldError::invalid(path, kind_of(schema), detail))
+}
+
+/// An error of the interpreter in the words of Kubernetes' one.
+fn in_words(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+        ExecutionError::IndexOutOfBounds(Cel::Int(index)) => {
+            format!("index out of bounds: {index}")
+        }
+        ExecutionError::FunctionError { function, message } => {
+            let numeric = ["int", "uint", "double"].contains(&function.as_str());
+            match message.starts_with("string parse error") && numeric {
+                true => format!("type conversion error from 'string' to '{function}'"),
+                false => message.clone(),
+            }
+        }
+        other => other.to_string(),
+    }
 }
 
 fn violation(rule: &Rule, value: &Value, path: &Path<'_>, scope: &Context<'_>) -> FieldError {

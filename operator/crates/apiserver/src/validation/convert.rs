@@ -72,6 +72,11 @@ fn convert(value: &Value, schema: Option<&Schema>, longest: &mut usize) -> Cel {
             let is_map = schema.is_some_and(|schema| schema.additional.is_some());
             let mut map = HashMap::with_capacity(fields.len());
             for (name, field) in fields {
+                // Of an object, a field that is null is as good as absent.
+                let known = schema.is_some_and(|schema| schema.properties.contains_key(name));
+                if field.is_null() && known {
+                    continue;
+                }
                 let below = schema
                     .and_then(|schema| schema.field(name))
                     .map(AsRef::as_ref);
@@ -81,7 +86,12 @@ fn convert(value: &Value, schema: Option<&Schema>, longest: &mut usize) -> Cel {
                 } else {
                     escape(name).map_or_else(|| name.clone(), Cow::into_owned)
                 };
-                map.insert(Key::String(Arc::new(key)), convert(field, below, longest));
+                let value = convert(field, below, longest);
+                // Reserved words can be written as they are, too.
+                if RESERVED.contains(&name.as_str()) && !is_map {
+                    map.insert(Key::String(Arc::new(name.clone())), value.clone());
+                }
+                map.insert(Key::String(Arc::new(key)), value);
             }
             Cel::Map(Map { map: Arc::new(map) })
         }

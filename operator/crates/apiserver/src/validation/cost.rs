@@ -1,18 +1,15 @@
-//! What a CEL expression may cost at most.
+//! What a rule may cost at most, estimated from the bounds in the schema.
 //!
-//! The costs are estimates from the bounds in the schema (`maxItems`, `maxProperties`), in visits
-//! of expression nodes. They exist to refuse rules whose cost explodes with the size of an
-//! object (loops inside loops over unbounded lists), not to count cycles.
+//! The unit is a visit of a part of the expression, as in Kubernetes' estimates; what looks at
+//! whole texts costs a tenth of their length. The estimates exist to refuse rules whose cost
+//! explodes with the size of an object (loops inside loops over unbounded lists).
 
-use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 
-use crate::schema::Schema;
+use crate::schema::{Kind, Schema};
 
-/// A rule may cost this much at most by its estimate; Kubernetes' own limit per rule.
-pub(super) const ESTIMATE_LIMIT: u64 = 10_000_000;
-
-/// How many items a list without `maxItems` is taken to have.
-const UNBOUNDED: u64 = 300;
+/// The most bytes that a request may have: what has no bound of its own is bounded by them.
+const REQUEST: u64 = 3 << 20;
 
 /// What an expression turned out to be.
 #[derive(Debug, Default)]
@@ -36,132 +33,192 @@ pub(super) fn analyse(expression: &IdedExpr, schema: &Schema) -> Analysis {
     }
 }
 
+/// How many values of a schema one request can have at most.
+pub(crate) fn most_of(schema: &Schema) -> u64 {
+    REQUEST / (shortest(schema) + 1)
+}
+
+/// The length of the shortest JSON that a value of the schema can have.
+fn shortest(schema: &Schema) -> u64 {
+    match schema.kind {
+        Some(Kind::Boolean) => 4,
+        Some(Kind::Integer | Kind::Number) => 1,
+        Some(Kind::Object) => {
+            let field = |name: &String| {
+                let value = schema
+                    .properties
+                    .get(name)
+                    .map_or(1, |below| shortest(below));
+                name.len() as u64 + 4 + value
+            };
+            2 + schema.required.iter().map(field).sum::<u64>()
+        }
+        _ => 2,
+    }
+}
+
+/// How long a text, list or map of the schema can be.
+fn longest(schema: &Schema) -> u64 {
+    let bounds = &schema.constraints;
+    match schema.kind {
+        Some(Kind::Array) => bounds
+            .max_items
+            .unwrap_or_else(|| schema.items.as_deref().map_or(REQUEST, most_of)),
+        Some(Kind::Object) => bounds
+            .max_properties
+            .unwrap_or_else(|| schema.additional.as_deref().map_or(1, most_of)),
+        Some(Kind::String) if !bounds.one_of.is_empty() => {
+            let length = |one: &serde_json::Value| one.as_str().map_or(0, str::len) as u64;
+            bounds.one_of.iter().map(length).max().unwrap_or_default()
+        }
+        Some(Kind::String) => bounds.max_length.unwrap_or(REQUEST),
+        _ => 1,
+    }
+}
+
 struct Walk<'s> {
     /// Names in scope, innermost last, with the schema of their values where it is known.
     scope: Vec<(String, Option<&'s Schema>)>,
 }
 
-/// Cost of one expression, and the schema of its value where it can be told.
+/// Cost of one expression, and what can be told of its value.
 #[derive(Clone, Copy, Default)]
 struct Cost<'s> {
     total: u64,
     nesting: u32,
     schema: Option<&'s Schema>,
-    /// Length of a list literal.
+    /// Length of a literal.
     length: Option<u64>,
+}
+
+impl Cost<'_> {
+    /// How long the value can be; 1 where nobody knows.
+    fn size(&self) -> u64 {
+        self.length
+            .or_else(|| self.schema.map(longest))
+            .unwrap_or(1)
+    }
 }
 
 impl<'s> Walk<'s> {
     fn expr(&mut self, expression: &IdedExpr) -> Cost<'s> {
         match &expression.expr {
-            Expr::Ident(name) => Cost {
-                total: 1,
-                schema: self.lookup(name),
-                ..Cost::default()
-            },
+            Expr::Ident(name) => {
+                let bound = self.scope.iter().rev().find(|(bound, _)| bound == name);
+                Cost {
+                    total: 1,
+                    schema: bound.and_then(|(_, schema)| *schema),
+                    ..Cost::default()
+                }
+            }
             Expr::Select(select) => {
                 let operand = self.expr(&select.operand);
-                let schema = operand
+                let below = operand
                     .schema
-                    .and_then(|schema| field(schema, &select.field));
+                    .and_then(|schema| schema.field(&select.field));
                 Cost {
                     total: operand.total.saturating_add(1),
-                    schema,
+                    schema: below.map(AsRef::as_ref),
                     length: None,
                     ..operand
                 }
             }
             Expr::Call(call) => {
-                let mut cost = self.sum(call.target.as_deref().into_iter().chain(&call.args));
-                cost.schema = self.indexed(&call.func_name, &call.args);
-                cost
+                let parts: Vec<_> = call
+                    .target
+                    .as_deref()
+                    .into_iter()
+                    .chain(&call.args)
+                    .collect();
+                let costs: Vec<_> = parts.into_iter().map(|part| self.expr(part)).collect();
+                let mut all = sum(&costs);
+                all.total = all.total.saturating_add(own(&call.func_name, &costs));
+                if call.func_name == "_[_]" {
+                    let operand = costs.first().and_then(|operand| operand.schema);
+                    let below = |schema: &'s Schema| {
+                        schema.items.as_deref().or(schema.additional.as_deref())
+                    };
+                    all.schema = operand.and_then(below);
+                }
+                all
             }
             Expr::List(list) => {
-                let mut cost = self.sum(list.elements.iter());
-                cost.length = Some(list.elements.len() as u64);
-                cost
+                let costs: Vec<_> = list.elements.iter().map(|part| self.expr(part)).collect();
+                let length = Some(list.elements.len() as u64);
+                Cost {
+                    length,
+                    ..sum(&costs)
+                }
             }
-            Expr::Map(map) => self.sum_entries(map.entries.iter().map(|entry| &entry.expr)),
-            Expr::Struct(object) => {
-                self.sum_entries(object.entries.iter().map(|entry| &entry.expr))
-            }
+            Expr::Map(map) => self.entries(map.entries.iter().map(|entry| &entry.expr)),
+            Expr::Struct(object) => self.entries(object.entries.iter().map(|entry| &entry.expr)),
             Expr::Comprehension(loops) => {
                 let range = self.expr(&loops.iter_range);
                 let item = range.schema.and_then(|schema| schema.items.as_deref());
                 let before = self.scope.len();
                 self.scope.push((loops.iter_var.clone(), item));
-                if let Some(second) = &loops.iter_var2 {
-                    self.scope.push((second.clone(), item));
-                }
                 self.scope.push((loops.accu_var.clone(), None));
                 let init = self.expr(&loops.accu_init);
-                let body = self.sum([&loops.loop_cond, &loops.loop_step]);
+                let body = sum(&[self.expr(&loops.loop_cond), self.expr(&loops.loop_step)]);
                 let result = self.expr(&loops.result);
                 self.scope.truncate(before);
-                let rounds = range
-                    .length
-                    .or_else(|| range.schema.and_then(size_limit))
-                    .unwrap_or(UNBOUNDED);
-                let fixed = range
-                    .total
-                    .saturating_add(init.total)
-                    .saturating_add(result.total);
+                let fixed = sum(&[range, init, result]);
+                let rounds = range.size().saturating_mul(body.total);
                 Cost {
-                    total: fixed.saturating_add(rounds.saturating_mul(body.total)),
+                    total: fixed.total.saturating_add(rounds),
                     nesting: range.nesting.max(body.nesting + 1),
                     ..Cost::default()
                 }
             }
-            Expr::Literal(_) | Expr::Unspecified => Cost {
-                total: 1,
+            Expr::Literal(literal) => Cost {
+                length: match literal {
+                    LiteralValue::String(text) => Some(text.inner().len() as u64),
+                    _ => None,
+                },
                 ..Cost::default()
             },
+            Expr::Unspecified => Cost::default(),
         }
     }
 
-    fn sum<'e>(&mut self, parts: impl IntoIterator<Item = &'e IdedExpr>) -> Cost<'s> {
-        let mut all = Cost {
-            total: 1,
-            ..Cost::default()
-        };
-        for part in parts {
-            let cost = self.expr(part);
-            all.total = all.total.saturating_add(cost.total);
-            all.nesting = all.nesting.max(cost.nesting);
-        }
-        all
-    }
-
-    fn sum_entries<'e>(&mut self, entries: impl Iterator<Item = &'e EntryExpr>) -> Cost<'s> {
+    fn entries<'e>(&mut self, entries: impl Iterator<Item = &'e EntryExpr>) -> Cost<'s> {
         let parts = entries.flat_map(|entry| match entry {
             EntryExpr::StructField(field) => vec![&field.value],
             EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
         });
-        self.sum(parts)
+        let costs: Vec<_> = parts.map(|part| self.expr(part)).collect();
+        sum(&costs)
     }
+}
 
-    /// The schema of `list[0]` or `map["key"]`.
-    fn indexed(&mut self, function: &str, args: &[IdedExpr]) -> Option<&'s Schema> {
-        if function != "_[_]" {
-            return None;
+fn sum<'s>(parts: &[Cost<'_>]) -> Cost<'s> {
+    let total = parts
+        .iter()
+        .fold(1_u64, |total, part| total.saturating_add(part.total));
+    Cost {
+        total,
+        nesting: parts
+            .iter()
+            .map(|part| part.nesting)
+            .max()
+            .unwrap_or_default(),
+        ..Cost::default()
+    }
+}
+
+/// What a function costs besides its arguments.
+fn own(function: &str, args: &[Cost<'_>]) -> u64 {
+    let size = |index: usize| args.get(index).map_or(1, Cost::size);
+    match function {
+        "_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_" => size(0).min(size(1)) / 10,
+        "matches" => (size(0) / 10).saturating_mul(size(1) / 4 + 1),
+        "contains" => (size(0) / 10).saturating_mul(size(1) / 10 + 1),
+        "startsWith" | "endsWith" => size(1) / 10,
+        "@in" => size(1),
+        "split" | "replace" | "trim" | "lowerAscii" | "upperAscii" | "find" | "findAll" => {
+            size(0) / 10
         }
-        let operand = self.expr(args.first()?).schema;
-        operand.and_then(|schema| schema.items.as_deref().or(schema.additional.as_deref()))
+        "isSorted" | "sum" | "min" | "max" => size(0),
+        _ => 0,
     }
-
-    fn lookup(&self, name: &str) -> Option<&'s Schema> {
-        let found = self.scope.iter().rev().find(|(bound, _)| bound == name);
-        found.and_then(|(_, schema)| *schema)
-    }
-}
-
-fn field<'s>(schema: &'s Schema, name: &str) -> Option<&'s Schema> {
-    schema.field(name).map(AsRef::as_ref)
-}
-
-fn size_limit(schema: &Schema) -> Option<u64> {
-    schema
-        .constraints
-        .max_items
-        .or(schema.constraints.max_properties)
 }

@@ -25,6 +25,8 @@ pub enum Reason {
     TooMany,
     /// The value has the wrong type.
     TypeInvalid,
+    /// Nobody can say whether the value is right.
+    Internal,
 }
 
 impl Reason {
@@ -40,6 +42,7 @@ impl Reason {
             Reason::TooLong => "FieldValueTooLong",
             Reason::TooMany => "FieldValueTooMany",
             Reason::TypeInvalid => "FieldValueTypeInvalid",
+            Reason::Internal => "InternalError",
         }
     }
 
@@ -53,6 +56,7 @@ impl Reason {
             Reason::Forbidden => "Forbidden",
             Reason::TooLong => "Too long",
             Reason::TooMany => "Too many",
+            Reason::Internal => "Internal error",
         }
     }
 
@@ -106,6 +110,22 @@ impl FieldError {
         detail: impl Into<String>,
     ) -> Self {
         Self::new(Reason::TypeInvalid, field, value, detail)
+    }
+
+    /// A value that cannot be judged.
+    pub fn internal(field: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self {
+            bad_value: None,
+            ..Self::new(Reason::Internal, field, "", detail)
+        }
+    }
+
+    /// A malformed value, shown as this text.
+    pub fn invalid_shown(field: impl fmt::Display, shown: &str, detail: impl fmt::Display) -> Self {
+        Self {
+            bad_value: None,
+            ..Self::invalid(field, "", format!("{shown}: {detail}"))
+        }
     }
 
     /// A value that is missing.
@@ -176,14 +196,61 @@ impl FieldError {
             .as_ref()
             .filter(|_| self.reason.shows_value())
         {
-            // JSON is what Kubernetes prints, too; its strings are quoted the same way.
-            body = format!("{body}: {value}");
+            body = format!("{body}: {}", shown(value));
         }
         if self.detail.is_empty() {
             body
         } else {
             format!("{body}: {}", self.detail)
         }
+    }
+}
+
+/// A value as Kubernetes shows it: scalars as Go prints them, the rest as Go's JSON.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Number(number) if !number.is_i64() => number.as_f64().map(float).unwrap_or_default(),
+        Value::Array(_) | Value::Object(_) => html_safe(&value.to_string()),
+        _ => value.to_string(),
+    }
+}
+
+/// JSON with the characters escaped that Go's encoder escapes.
+pub(crate) fn html_safe(json: &str) -> String {
+    let escape =
+        |text: String, plain: &str| text.replace(plain, &format!("\\u{:04x}", plain.as_bytes()[0]));
+    ["<", ">", "&"].into_iter().fold(json.to_owned(), escape)
+}
+
+/// A text in quotes, as Go's `%q`.
+pub(crate) fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\u{7}' => "\\a".to_owned(),
+        '\u{8}' => "\\b".to_owned(),
+        '\u{b}' => "\\v".to_owned(),
+        '\u{c}' => "\\f".to_owned(),
+        c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+/// A number with the fewest digits that tell it from others, as Go's `%v`.
+pub(crate) fn float(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{digits}e{sign}{:02}", exponent.abs())
+    } else {
+        value.to_string()
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use kube_cel::KubeCelExt as _;
 use kube_cel::cel::extractors::This;
 use kube_cel::cel::parser::{ParseErrors, Parser};
-use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as Cel};
+use kube_cel::cel::{Context, ExecutionError, FunctionContext, IdedExpr, Value as Cel};
 use regex::Regex;
+
+use super::optionals;
 
 /// Patterns come from rules, which are few; those computed from objects only pass through.
 const PATTERNS_MAX: usize = 256;
@@ -23,6 +25,11 @@ thread_local! {
 fn library() -> Context<'static> {
     let mut library = Context::default().with_all();
     library.add_function("matches", matches);
+    library.add_function("bool", to_bool);
+    library.add_function("dyn", |value: Cel| -> Result<Cel, ExecutionError> {
+        Ok(value)
+    });
+    optionals::register(&mut library);
     // Types are values in CEL, which the interpreter lacks; rules on int-or-string fields need
     // them. A text that no value has by chance stands for each.
     let type_of = |value: Cel| -> Result<Cel, ExecutionError> {
@@ -70,6 +77,18 @@ fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool, 
         patterns.insert(pattern, compiled);
         Ok(found)
     })
+}
+
+fn to_bool(call: &FunctionContext<'_, '_>, value: Cel) -> Result<Cel, ExecutionError> {
+    match &value {
+        Cel::Bool(_) => Ok(value),
+        Cel::String(text) => match text.as_str() {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Cel::Bool(true)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Cel::Bool(false)),
+            _ => Err(call.error("type conversion error from 'string' to 'bool'")),
+        },
+        _ => Err(ExecutionError::NoSuchOverload),
+    }
 }
 
 /// Parses an expression.

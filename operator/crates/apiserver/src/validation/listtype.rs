@@ -46,7 +46,10 @@ fn validate(schema: &Schema, value: &Value, path: &Path<'_>, errors: &mut Vec<Fi
 }
 
 fn map_list(schema: &Schema, items: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
-    if items.len() < 2 {
+    let no_object = |item: &&Value| !item.is_object() && !item.is_null();
+    if let Some((index, item)) = items.iter().enumerate().find(|(_, item)| no_object(item)) {
+        let detail = "must be an object for an array of list-type map";
+        errors.push(FieldError::invalid(path.index(index), item.clone(), detail));
         return;
     }
     let keys = |item: &Value| {

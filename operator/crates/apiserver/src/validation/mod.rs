@@ -11,17 +11,20 @@
 pub mod cel;
 mod convert;
 mod cost;
+mod embedded;
 pub mod field;
 pub(crate) mod formats;
 mod library;
 mod listtype;
 pub mod meta;
 pub mod names;
+mod optionals;
 pub mod structural;
 mod unmarshal;
 
 use serde_json::Value;
 
+pub use self::embedded::unreadable;
 pub use self::field::{FieldError, Path, Reason, TOLD, aggregate};
 pub(crate) use self::unmarshal::base64;
 pub use self::unmarshal::cannot_unmarshal;
@@ -47,6 +50,7 @@ pub fn validate_further(
         found = structural::validate_update(schema, new, old);
     }
     errors.append(&mut found);
+    errors.extend(embedded::errors(schema, new));
     // A list that had duplicates before may keep them.
     if old.is_none_or(|old| listtype::errors(schema, old).is_empty()) {
         errors.extend(listtype::errors(schema, new));
@@ -71,6 +75,18 @@ pub fn validate_further(
         errors.push(FieldError::invalid("<nil>", Value::Null, detail));
     } else {
         errors.extend(cel::validate(schema, new, old));
+    }
+    errors
+}
+
+/// Checks a value that is no whole object, as a default in a schema.
+pub(crate) fn whole_value(schema: &Schema, value: &Value) -> Vec<FieldError> {
+    let mut errors: Vec<_> = unreadable(schema, value).into_iter().collect();
+    if errors.is_empty() {
+        errors = embedded::errors(schema, value);
+    }
+    if errors.is_empty() {
+        errors = structural::validate(schema, value);
     }
     errors
 }

@@ -16,6 +16,9 @@ const VALUE_MESSAGE: &str = "a valid label must be an empty string or consist of
 const CONFIG_KEY_MESSAGE: &str =
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
 
+/// What is said of kinds, before what is wrong with them in lower case.
+pub(crate) const MIXED_CASE: &str = "may have mixed case, but should otherwise match:";
+
 /// Which grammar the names of a resource follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NameRule {
@@ -58,6 +61,15 @@ pub fn label(value: &str) -> Vec<String> {
         errors.push("must not contain dots".into());
     } else if !is_label(value) {
         errors.push(format!("{LABEL_MESSAGE} (e.g. 'my-name',  or '123-abc', regex used for validation is '{LABEL_FORMAT}')"));
+    }
+    errors
+}
+
+/// RFC 1035 label: it begins with a letter.
+pub fn label_1035(value: &str) -> Vec<String> {
+    let mut errors = too_long(value, LABEL_MAX);
+    if !is_label(value) || value.starts_with(|first: char| first.is_ascii_digit()) {
+        errors.push("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')".to_owned());
     }
     errors
 }

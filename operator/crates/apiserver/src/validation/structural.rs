@@ -1,314 +1,452 @@
 //! Types, bounds, patterns, enums, formats, required fields and logical combinations.
+//!
+//! What is told, in which words and in which order is what kube-openapi's validator tells: every
+//! check that a value's own type allows is made, also when that is not the type that was asked for.
+
+use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
-use super::field::{FieldError, Path};
+use super::field::{FieldError, Path, TOLD, quoted};
 use super::formats;
 use crate::schema::{Junctors, Kind, ListType, Schema};
 
 /// All violations of `schema` by `value`.
 pub fn validate(schema: &Schema, value: &Value) -> Vec<FieldError> {
-    let mut walk = Walk { errors: Vec::new() };
-    walk.node(schema, value, None, &Path::root());
-    walk.errors
+    node(schema, value, None, &Path::root()).errors
 }
 
 /// As [`validate`], but parts that are equal in `old` are not looked into: a field is matched by
 /// its name, an item of a map list by its keys, other items not at all.
 pub fn validate_update(schema: &Schema, new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut walk = Walk { errors: Vec::new() };
-    walk.node(schema, new, Some(old), &Path::root());
-    walk.errors
+    node(schema, new, Some(old), &Path::root()).errors
 }
 
-struct Walk {
+/// What came of one value, and how many checks were made: of several alternatives that all fail,
+/// the one with the most is taken for the one that was meant.
+#[derive(Default)]
+struct Outcome {
     errors: Vec<FieldError>,
+    checks: usize,
 }
 
-impl Walk {
-    fn node(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &Path<'_>) {
-        if old == Some(value) {
-            return;
-        }
-        if value.is_null() && schema.nullable {
-            return;
-        }
-        if !self.check_type(schema, value, path) {
-            return;
-        }
-        self.check_enum(schema, value, path);
-        match value {
-            Value::Object(fields) => self.object(schema, fields, old, path),
-            Value::Array(items) => self.array(schema, items, old, path),
-            Value::String(text) => self.text(schema, text, path),
-            Value::Number(number) => self.number(schema, number, path),
-            Value::Bool(_) | Value::Null => {}
-        }
-        if let Some(junctors) = &schema.junctors {
-            self.junctors(junctors, value, path);
+impl Outcome {
+    fn push(&mut self, error: FieldError) {
+        self.errors.push(error);
+    }
+
+    /// The errors of an alternative of the same value: what is known is not told again.
+    fn merge(&mut self, other: Outcome) {
+        self.checks += other.checks;
+        for error in other.errors {
+            if self.errors.len() > TOLD || !self.errors.contains(&error) {
+                self.errors.push(error);
+            }
         }
     }
 
-    /// Kubernetes shows the *type* it found as the value of a type error; so do we.
-    fn check_type(&mut self, schema: &Schema, value: &Value, path: &Path<'_>) -> bool {
-        let found = type_name(value);
-        let expected = match (schema.kind, schema.int_or_string) {
-            (_, true) if matches!(found, "integer" | "string") => return true,
-            (_, true) if found == "number" && is_quantity(schema) => return true,
-            (_, true) => "integer,string",
-            (None, false) => return true,
-            (Some(kind), false) if kind.as_str() == found => return true,
-            (Some(Kind::Number), false) if found == "integer" => return true,
-            (Some(kind), false) => kind.as_str(),
+    fn below(&mut self, other: Outcome) {
+        self.checks += other.checks;
+        self.errors.extend(other.errors);
+    }
+
+    fn wrong(&mut self, path: &Path<'_>, value: impl Into<Value>, what: fmt::Arguments<'_>) {
+        let detail = format!("{path} in body {what}");
+        self.push(FieldError::invalid(path, value, detail));
+    }
+
+    /// An error that has no field.
+    fn unplaced(&mut self, detail: String) {
+        self.push(FieldError::invalid("<nil>", "", detail));
+    }
+}
+
+fn node(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path<'_>) -> Outcome {
+    let mut outcome = Outcome::default();
+    if old == Some(value) {
+        return outcome;
+    }
+    if is_typed(schema) {
+        match type_error(schema, value, path) {
+            Some(error) => outcome.push(error),
+            None => outcome.checks += 1,
+        }
+    }
+    if value.is_null() {
+        check_enum(schema, value, path, &mut outcome);
+        return outcome;
+    }
+    outcome.checks += 4;
+    if let Some(all) = &schema.junctors {
+        junctors(all, value, old, path, &mut outcome);
+    }
+    match value {
+        Value::String(text) => check_text(schema, text, path, &mut outcome),
+        Value::Number(number) => check_number(schema, number, path, &mut outcome),
+        Value::Array(items) => check_array(schema, items, old, path, &mut outcome),
+        Value::Object(_) | Value::Bool(_) | Value::Null => {}
+    }
+    check_enum(schema, value, path, &mut outcome);
+    if let Value::Object(fields) = value {
+        check_object(schema, fields, old, path, &mut outcome);
+    }
+    outcome
+}
+
+fn is_typed(schema: &Schema) -> bool {
+    schema.kind.is_some() || schema.int_or_string || schema.constraints.format.is_some()
+}
+
+/// Kubernetes shows the *type* it found as the value of a type error; so do we.
+fn type_error(schema: &Schema, value: &Value, path: &Path<'_>) -> Option<FieldError> {
+    if value.is_null() {
+        let typed = schema.kind.is_some() || schema.int_or_string;
+        return (typed && !schema.nullable).then(|| wrong_type(path, expected(schema), "null"));
+    }
+    let found = type_name(value);
+    let accepts = |kind: &str| match schema.kind {
+        _ if schema.int_or_string => matches!(kind, "integer" | "string"),
+        Some(wanted) => wanted.as_str() == kind,
+        None => false,
+    };
+    let fits = accepts(found)
+        || match found {
+            "number" if is_quantity(schema) => true,
+            "number" => accepts("integer") && value.as_f64().is_some_and(is_whole),
+            "integer" => accepts("number"),
+            _ => false,
         };
-        let detail = format!("{path} in body must be of type {expected}: {found:?}");
-        self.errors
-            .push(FieldError::type_invalid(path, found, detail));
-        false
+    let text = matches!(value, Value::String(_) | Value::Array(_));
+    let numeric = accepts("integer") || accepts("number");
+    match schema
+        .constraints
+        .format
+        .as_deref()
+        .filter(|_| !is_quantity(schema))
+    {
+        // The format goes before the type, and so does what stands for it in the value.
+        Some(format) if !text && !fits => {
+            let stands_for = match found {
+                "integer" => "int64",
+                "number" => "float64",
+                _ => "",
+            };
+            (stands_for != format).then(|| wrong_type(path, format, stands_for))
+        }
+        Some(_) if text && !numeric => None,
+        None if schema.kind.is_none() && !schema.int_or_string => None,
+        _ => (!fits).then(|| wrong_type(path, expected(schema), found)),
     }
+}
 
-    fn check_enum(&mut self, schema: &Schema, value: &Value, path: &Path<'_>) {
-        let allowed = &schema.constraints.one_of;
-        if allowed.is_empty() || allowed.iter().any(|one| same(one, value)) {
-            return;
-        }
-        let text = |one: &Value| one.as_str().map_or_else(|| one.to_string(), str::to_owned);
-        let supported: Vec<_> = allowed.iter().map(text).collect();
-        self.errors
-            .push(FieldError::not_supported(path, value.clone(), &supported));
+fn expected(schema: &Schema) -> &'static str {
+    match schema.kind {
+        Some(kind) if !schema.int_or_string => kind.as_str(),
+        _ => "integer,string",
     }
+}
 
-    fn object(
-        &mut self,
-        schema: &Schema,
-        fields: &Map<String, Value>,
-        old: Option<&Value>,
-        path: &Path<'_>,
-    ) {
-        let bounds = &schema.constraints;
-        let size = fields.len() as u64;
-        if let Some(min) = bounds.min_properties.filter(|min| size < *min) {
-            self.wrong(
-                path,
-                size,
-                format_args!("should have at least {min} properties"),
-            );
-        }
-        if let Some(max) = bounds.max_properties.filter(|max| size > *max) {
-            self.errors.push(FieldError::too_many(path, size, max));
-        }
-        for (name, field) in fields {
-            if let Some(below) = schema.field(name) {
-                self.node(
-                    below,
-                    field,
-                    old.and_then(|old| old.get(name)),
-                    &path.field(name),
-                );
-            }
-        }
-        for name in schema
-            .required
-            .iter()
-            .filter(|name| !fields.contains_key(*name))
-        {
-            self.errors.push(FieldError::required(path.field(name), ""));
-        }
-        if schema.embedded_resource {
-            for name in ["apiVersion", "kind"] {
-                if fields
-                    .get(name)
-                    .and_then(Value::as_str)
-                    .is_none_or(str::is_empty)
-                {
-                    self.errors
-                        .push(FieldError::required(path.field(name), "must not be empty"));
-                }
-            }
+fn wrong_type(path: &Path<'_>, expected: &str, found: &str) -> FieldError {
+    let detail = format!("{path} in body must be of type {expected}: \"{found}\"");
+    FieldError::type_invalid(path, found, detail)
+}
+
+fn check_enum(schema: &Schema, value: &Value, path: &Path<'_>, outcome: &mut Outcome) {
+    let allowed = &schema.constraints.one_of;
+    // Not even a `null` of the list allows it.
+    let found = !value.is_null() && allowed.iter().any(|one| same(one, value));
+    if allowed.is_empty() || found {
+        return;
+    }
+    let text = |one: &Value| one.as_str().map_or_else(|| one.to_string(), str::to_owned);
+    let supported: Vec<_> = allowed.iter().map(text).collect();
+    outcome.push(FieldError::not_supported(path, value.clone(), &supported));
+}
+
+fn check_object(
+    schema: &Schema,
+    fields: &Map<String, Value>,
+    old: Option<&Value>,
+    path: &Path<'_>,
+    outcome: &mut Outcome,
+) {
+    outcome.checks += 1;
+    let bounds = &schema.constraints;
+    let size = fields.len() as u64;
+    if let Some(min) = bounds.min_properties.filter(|min| size < *min) {
+        let what = format_args!("should have at least {min} properties");
+        outcome.wrong(path, size, what);
+    }
+    if let Some(max) = bounds.max_properties.filter(|max| size > *max) {
+        outcome.push(FieldError::too_many(path, size, max));
+    }
+    for (name, field) in fields {
+        if let Some(below) = schema.field(name) {
+            let old = old.and_then(|old| old.get(name));
+            outcome.below(node(below, field, old, &path.field(name)));
         }
     }
+    for name in &schema.required {
+        if !fields.contains_key(name) {
+            outcome.push(FieldError::required(path.field(name), ""));
+        }
+    }
+}
 
-    fn array(&mut self, schema: &Schema, items: &[Value], old: Option<&Value>, path: &Path<'_>) {
-        let size = items.len() as u64;
-        if let Some(min) = schema.constraints.min_items.filter(|min| size < *min) {
-            self.wrong(path, size, format_args!("should have at least {min} items"));
-        }
-        if let Some(max) = schema.constraints.max_items.filter(|max| size > *max) {
-            self.errors.push(FieldError::too_many(path, size, max));
-        }
-        let Some(below) = &schema.items else { return };
+fn check_array(
+    schema: &Schema,
+    items: &[Value],
+    old: Option<&Value>,
+    path: &Path<'_>,
+    outcome: &mut Outcome,
+) {
+    outcome.checks += 2;
+    if let Some(below) = &schema.items {
         for (index, item) in items.iter().enumerate() {
-            self.node(
-                below,
-                item,
-                old.and_then(|old| matching_item(schema, item, old)),
-                &path.index(index),
-            );
+            let old = old.and_then(|old| matching_item(schema, item, old));
+            outcome.below(node(below, item, old, &path.index(index)));
         }
     }
+    let size = items.len() as u64;
+    if let Some(min) = schema.constraints.min_items.filter(|min| size < *min) {
+        outcome.wrong(path, size, format_args!("should have at least {min} items"));
+    }
+    if let Some(max) = schema.constraints.max_items.filter(|max| size > *max) {
+        outcome.push(FieldError::too_many(path, size, max));
+    }
+}
 
-    fn text(&mut self, schema: &Schema, text: &str, path: &Path<'_>) {
-        let bounds = &schema.constraints;
-        // Counting characters only when the bytes leave the answer open.
-        let longer_than = |max: u64| text.len() as u64 > max && text.chars().count() as u64 > max;
-        let shorter_than =
-            |min: u64| (text.len() as u64) < min || (text.chars().count() as u64) < min;
-        if let Some(max) = bounds.max_length.filter(|max| longer_than(*max)) {
-            self.errors.push(FieldError::too_long(path, max));
-        }
-        if let Some(min) = bounds.min_length.filter(|min| shorter_than(*min)) {
-            self.wrong(
-                path,
-                text,
-                format_args!("should be at least {min} chars long"),
-            );
-        }
-        if let Some((source, pattern)) = &bounds.pattern
-            && !pattern.is_match(text)
-        {
-            self.wrong(path, text, format_args!("should match '{source}'"));
-        }
-        if let Some(format) = &bounds.format
-            && !schema.int_or_string
-            && !formats::matches(format, text)
-        {
-            let detail = format!("{path} in body must be of type {format}: {text:?}");
-            self.errors
-                .push(FieldError::type_invalid(path, text, detail));
-        }
+/// Of length and pattern the first that is wrong; the format besides.
+fn check_text(schema: &Schema, text: &str, path: &Path<'_>, outcome: &mut Outcome) {
+    outcome.checks += 1;
+    let bounds = &schema.constraints;
+    // Counting characters only when the bytes leave the answer open.
+    let longer_than = |max: u64| text.len() as u64 > max && text.chars().count() as u64 > max;
+    let shorter_than = |min: u64| (text.len() as u64) < min || (text.chars().count() as u64) < min;
+    if let Some(max) = bounds.max_length.filter(|max| longer_than(*max)) {
+        outcome.push(FieldError::too_long(path, max));
+    } else if let Some(min) = bounds.min_length.filter(|min| shorter_than(*min)) {
+        let what = format_args!("should be at least {min} chars long");
+        outcome.wrong(path, text, what);
+    } else if let Some((source, pattern)) = &bounds.pattern
+        && !pattern.is_match(text)
+    {
+        outcome.wrong(path, text, format_args!("should match '{source}'"));
+    }
+    if let Some(format) = &bounds.format
+        && !is_quantity(schema)
+        && !formats::matches(format, text)
+    {
+        let detail = format!("{path} in body must be of type {format}: {}", quoted(text));
+        outcome.push(FieldError::type_invalid(path, text, detail));
+    }
+}
+
+/// A number as Kubernetes holds it.
+#[derive(Clone, Copy)]
+enum Num {
+    Int(i64),
+    Float(f64),
+}
+
+impl Num {
+    fn of(number: &Number) -> Option<Self> {
+        let int = number.as_i64().map(Num::Int);
+        int.or_else(|| number.as_f64().map(Num::Float))
     }
 
-    fn number(&mut self, schema: &Schema, number: &Number, path: &Path<'_>) {
-        let bounds = &schema.constraints;
-        let Some(value) = number.as_f64() else { return };
-        if let Some(max) = bounds.maximum {
-            if bounds.exclusive_maximum && value >= max {
-                self.wrong(
-                    path,
-                    number.clone(),
-                    format_args!("should be less than {max}"),
-                );
-            } else if !bounds.exclusive_maximum && value > max {
-                self.wrong(
-                    path,
-                    number.clone(),
-                    format_args!("should be less than or equal to {max}"),
-                );
-            }
+    fn float(self) -> f64 {
+        match self {
+            Num::Int(int) => int as f64,
+            Num::Float(float) => float,
         }
-        if let Some(min) = bounds.minimum {
-            if bounds.exclusive_minimum && value <= min {
-                self.wrong(
+    }
+}
+
+impl fmt::Display for Num {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Num::Int(int) => int.fmt(f),
+            Num::Float(float) => f.write_str(&super::field::float(*float)),
+        }
+    }
+}
+
+fn check_number(schema: &Schema, number: &Number, path: &Path<'_>, outcome: &mut Outcome) {
+    outcome.checks += 2;
+    let Some(value) = Num::of(number) else { return };
+    let bounds = &schema.constraints;
+    if let Some(problem) = out_of_range(schema, value, "Checked", path) {
+        outcome.unplaced(problem);
+    }
+    // A bound is compared as what the value is: of a whole number, its whole part.
+    let bound = |bound: Option<f64>, word: &str, outcome: &mut Outcome| {
+        let bound = bound?;
+        let problem = out_of_range(schema, Num::Float(bound), word, path);
+        let exact = problem.is_none();
+        problem.into_iter().for_each(|text| outcome.unplaced(text));
+        Some(match value {
+            Num::Int(int) if exact => (Num::Int(int), Num::Int(bound as i64)),
+            _ => (Num::Float(value.float()), Num::Float(bound)),
+        })
+    };
+    if let Some((value, factor)) = bound(bounds.multiple_of, "MultipleOf", outcome) {
+        if factor.float() <= 0.0 {
+            let detail =
+                format!("factor MultipleOf declared for {path} must be positive: {factor}");
+            outcome.push(FieldError::invalid(path, factor.float() as i64, detail));
+        } else if !is_multiple(value, factor) {
+            let what = format_args!("should be a multiple of {factor}");
+            outcome.wrong(path, number.clone(), what);
+        }
+    }
+    if let Some((value, min)) = bound(bounds.minimum, "Minimum boundary", outcome) {
+        match bounds.exclusive_minimum {
+            true if at_most(value, min) => {
+                outcome.wrong(
                     path,
                     number.clone(),
                     format_args!("should be greater than {min}"),
                 );
-            } else if !bounds.exclusive_minimum && value < min {
-                self.wrong(
+            }
+            false if !at_most(min, value) => {
+                let what = format_args!("should be greater than or equal to {min}");
+                outcome.wrong(path, number.clone(), what);
+            }
+            _ => {}
+        }
+    }
+    if let Some((value, max)) = bound(bounds.maximum, "Maximum boundary", outcome) {
+        match bounds.exclusive_maximum {
+            true if at_most(max, value) => {
+                outcome.wrong(
                     path,
                     number.clone(),
-                    format_args!("should be greater than or equal to {min}"),
+                    format_args!("should be less than {max}"),
                 );
             }
-        }
-        if let Some(factor) = bounds
-            .multiple_of
-            .filter(|factor| (value / factor).fract() != 0.0)
-        {
-            self.wrong(
-                path,
-                number.clone(),
-                format_args!("should be a multiple of {factor}"),
-            );
-        }
-        if let Some(format) = bounds
-            .format
-            .as_deref()
-            .filter(|format| !formats::in_range(format, value))
-        {
-            let kind = schema.kind.map_or("integer", Kind::as_str);
-            self.wrong(
-                path,
-                number.clone(),
-                format_args!("must be of type {kind} with format {format} (default boundaries)"),
-            );
+            false if !at_most(value, max) => {
+                let what = format_args!("should be less than or equal to {max}");
+                outcome.wrong(path, number.clone(), what);
+            }
+            _ => {}
         }
     }
+}
 
-    fn junctors(&mut self, junctors: &Junctors, value: &Value, path: &Path<'_>) {
-        let check = |schema: &Schema| {
-            let mut walk = Walk { errors: Vec::new() };
-            walk.node(schema, value, None, path);
-            walk.errors
-        };
-        let name = path.to_string();
-        let before = self.errors.len();
+fn at_most(left: Num, right: Num) -> bool {
+    match (left, right) {
+        (Num::Int(left), Num::Int(right)) => left <= right,
+        _ => left.float() <= right.float(),
+    }
+}
+
+fn is_multiple(value: Num, factor: Num) -> bool {
+    match (value, factor) {
+        (Num::Int(value), Num::Int(factor)) => value % factor == 0,
+        _ if factor.float() < 1.0 => is_whole(1.0 / factor.float() * value.float()),
+        _ => is_whole(value.float() / factor.float()),
+    }
+}
+
+/// A number that the type and its format cannot hold, in words.
+fn out_of_range(schema: &Schema, value: Num, word: &str, path: &Path<'_>) -> Option<String> {
+    let kind = schema.kind.filter(|_| !schema.int_or_string)?;
+    let format = schema.constraints.format.as_deref();
+    let (fits, format) = match (kind, format) {
+        (Kind::Integer, format) => {
+            let whole = match value {
+                Num::Int(int) => Some(int),
+                Num::Float(float) if float.fract() == 0.0 && float.abs() < 9.3e18 => {
+                    i64::try_from(float as i128).ok()
+                }
+                Num::Float(_) => None,
+            };
+            let small = |int: i64| format != Some("int32") || i32::try_from(int).is_ok();
+            (whole.is_some_and(small), format)
+        }
+        (Kind::Number, Some("float")) => (value.float().abs() <= f64::from(f32::MAX), format),
+        _ => return None,
+    };
+    let kind = kind.as_str();
+    (!fits).then(|| match format {
+        Some(format) => {
+            format!("{word} value must be of type {kind} with format {format} in {path}")
+        }
+        None => format!("{word} value must be of type {kind} (default format) in {path}"),
+    })
+}
+
+fn junctors(
+    junctors: &Junctors,
+    value: &Value,
+    old: Option<&Value>,
+    path: &Path<'_>,
+    outcome: &mut Outcome,
+) {
+    let check = |schema: &Schema| node(schema, value, old, path);
+    let name = quoted(&path.to_string());
+    if !junctors.any_of.is_empty() {
+        match closest(&junctors.any_of, check) {
+            Ok(_) => {}
+            Err(failed) => {
+                let detail = format!("{name} must validate at least one schema (anyOf)");
+                outcome.unplaced(detail);
+                outcome.merge(failed);
+            }
+        }
+    }
+    if !junctors.one_of.is_empty() {
+        let what = format!("{name} must validate one and only one schema (oneOf).");
+        match closest(&junctors.one_of, check) {
+            Ok(1) => {}
+            Ok(valid) => outcome.unplaced(format!("{what} Found {valid} valid alternatives")),
+            Err(failed) => {
+                outcome.unplaced(format!("{what} Found none valid"));
+                outcome.merge(failed);
+            }
+        }
+    }
+    if !junctors.all_of.is_empty() {
+        let mut valid = 0;
         for schema in &junctors.all_of {
-            self.errors.extend(check(schema));
+            let one = check(schema);
+            valid += usize::from(one.errors.is_empty());
+            outcome.merge(one);
         }
-        if self.errors.len() > before {
-            self.errors.push(FieldError::invalid(
-                path,
-                "",
-                format!("{name:?} must validate all the schemas (allOf)"),
-            ));
-        }
-        if !junctors.any_of.is_empty() {
-            let outcomes: Vec<_> = junctors.any_of.iter().map(check).collect();
-            if outcomes.iter().all(|errors| !errors.is_empty()) {
-                let detail = format!("{name:?} must validate at least one schema (anyOf)");
-                self.errors.push(FieldError::invalid(path, "", detail));
-                self.errors.extend(fewest(outcomes));
-            }
-        }
-        if !junctors.one_of.is_empty() {
-            let outcomes: Vec<_> = junctors.one_of.iter().map(check).collect();
-            let valid = outcomes.iter().filter(|errors| errors.is_empty()).count();
-            if valid != 1 {
-                let found = if valid == 0 {
-                    "Found none valid".into()
-                } else {
-                    format!("Found {valid} valid alternatives")
-                };
-                let detail =
-                    format!("{name:?} must validate one and only one schema (oneOf). {found}");
-                self.errors.push(FieldError::invalid(path, "", detail));
-                self.errors.extend(fewest(outcomes));
-            }
-        }
-        if junctors
-            .not
-            .as_ref()
-            .is_some_and(|schema| check(schema).is_empty())
-        {
-            self.errors.push(FieldError::invalid(
-                path,
-                "",
-                format!("{name:?} must not validate the schema (not)"),
-            ));
+        if valid != junctors.all_of.len() {
+            let none = if valid == 0 { ". None validated" } else { "" };
+            let detail = format!("{name} must validate all the schemas (allOf){none}");
+            outcome.unplaced(detail);
         }
     }
+    if let Some(schema) = &junctors.not
+        && check(schema).errors.is_empty()
+    {
+        outcome.unplaced(format!("{name} must not validate the schema (not)"));
+    }
+}
 
-    fn wrong(&mut self, path: &Path<'_>, value: impl Into<Value>, what: std::fmt::Arguments<'_>) {
-        self.errors.push(FieldError::invalid(
-            path,
-            value,
-            format!("{path} in body {what}"),
-        ));
+/// How many of the alternatives are right, or else the one that comes closest.
+fn closest(schemas: &[Schema], check: impl Fn(&Schema) -> Outcome) -> Result<usize, Outcome> {
+    let mut best: Option<Outcome> = None;
+    let mut valid = 0;
+    for schema in schemas {
+        let one = check(schema);
+        if one.errors.is_empty() {
+            valid += 1;
+        } else if best.as_ref().is_none_or(|best| one.checks > best.checks) {
+            best = Some(one);
+        }
+    }
+    match best {
+        Some(best) if valid == 0 => Err(best),
+        _ => Ok(valid),
     }
 }
 
 fn is_quantity(schema: &Schema) -> bool {
     schema.constraints.format.as_deref() == Some(crate::schema::core::QUANTITY)
-}
-
-/// The errors of the alternative that came closest.
-fn fewest(outcomes: Vec<Vec<FieldError>>) -> Vec<FieldError> {
-    outcomes
-        .into_iter()
-        .filter(|errors| !errors.is_empty())
-        .min_by_key(Vec::len)
-        .unwrap_or_default()
 }
 
 /// The item of the old list with the same keys, where the list is a map.
@@ -343,7 +481,7 @@ fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if is_whole(number) => "integer",
+        Value::Number(number) if number.is_i64() => "integer",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -351,12 +489,13 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn is_whole(number: &Number) -> bool {
-    number.is_i64()
-        || number.is_u64()
-        || number
-            .as_f64()
-            .is_some_and(|value| value.fract() == 0.0 && value.abs() < 9.007e15)
+/// A whole number that JSON can hold exactly, but for the last digits of a quotient.
+fn is_whole(value: f64) -> bool {
+    const LARGEST: f64 = 9_007_199_254_740_991.0;
+    let nearest = value.trunc();
+    let close = value == nearest
+        || (nearest != 0.0 && (value - nearest).abs() / (value.abs() + nearest.abs()) < 1e-9);
+    value.abs() <= LARGEST && close
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) use follow::{Registered, bootstrap, catch_up, load, run};
 use super::{Names, stored_as};
 use crate::meta;
 use crate::registry::{ResourceDef, Snapshot, Strategy, StrategyError, Subresources, WriteContext};
-use crate::schema::core;
+use crate::schema::{Schema, core};
 use crate::server::ServerError;
 use crate::validation::FieldError;
 
@@ -61,7 +61,17 @@ pub(crate) fn definition(
         ..Names::core("customresourcedefinitions", KIND, &["crd", "crds"])
     };
     let def = stored_as(names, strategy, core::schema::<CustomResourceDefinition>())?;
+    // What must be there is told with everything else that is wrong.
+    let mut schema = Schema::clone(&def.schema);
+    require_nothing(&mut schema);
+    // A new definition has none yet, which Kubernetes shows as `null`.
+    let status = schema.properties.get_mut("status").map(Arc::make_mut);
+    let conditions = status.and_then(|status| status.properties.get_mut("conditions"));
+    if let Some(conditions) = conditions {
+        Arc::make_mut(conditions).nullable = true;
+    }
     Ok(ResourceDef {
+        schema: Arc::new(schema),
         categories: vec!["api-extensions".to_owned()],
         subresources: Subresources {
             status: true,
@@ -69,6 +79,14 @@ pub(crate) fn definition(
         },
         ..def
     })
+}
+
+fn require_nothing(schema: &mut Schema) {
+    schema.required.clear();
+    let below = schema.properties.values_mut().chain(&mut schema.additional);
+    for schema in below.chain(&mut schema.items) {
+        require_nothing(Arc::make_mut(schema));
+    }
 }
 
 /// See the module.
@@ -83,7 +101,7 @@ impl Strategy for DefinitionStrategy {
     fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
         complete(object);
         let none = json!({"plural": "", "kind": ""});
-        let status = json!({"conditions": [], "acceptedNames": none, "storedVersions": []});
+        let status = json!({"conditions": null, "acceptedNames": none, "storedVersions": []});
         if let Some(fields) = object.as_object_mut() {
             fields.insert("status".to_owned(), status);
         }
@@ -98,22 +116,21 @@ impl Strategy for DefinitionStrategy {
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let same = old.is_some_and(|old| old["spec"] == object["spec"]);
         if same {
-            return Vec::new();
+            let mut problems = Vec::new();
+            check::status_names(object, &mut problems);
+            return problems;
         }
         if old.is_some() && self.own.contains(meta::name(object)) {
             let detail =
                 "this kind is part of the server, its definition changes only with the server";
             return vec![FieldError::forbidden("spec", detail)];
         }
-        let mut problems = check::spec(object);
+        let mut problems = check::definition(object, old);
         let group = object["spec"]["group"].as_str().unwrap_or_default();
-        if self.groups.contains(group) {
+        if !group.is_empty() && self.groups.contains(group) {
             let detail =
                 format!("the group {group:?} belongs to the server, kinds cannot be added to it");
             problems.push(FieldError::forbidden("spec.group", detail));
-        }
-        if let Some(old) = old {
-            problems.extend(check::change(object, old));
         }
         problems
     }
@@ -163,9 +180,27 @@ fn complete(object: &mut Value) {
             .get("kind")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let (singular, list) = (kind.to_lowercase(), format!("{kind}List"));
-        fill(names, "singular", json!(singular));
-        fill(names, "listKind", json!(list));
+        if !kind.is_empty() {
+            let (singular, list) = (kind.to_lowercase(), format!("{kind}List"));
+            fill(names, "singular", json!(singular));
+            fill(names, "listKind", json!(list));
+        }
+        names.retain(|_, value| *value != json!([]));
+    }
+    spec.retain(|name, value| name != "preserveUnknownFields" || *value != false);
+    let versions = spec.get_mut("versions").and_then(Value::as_array_mut);
+    for version in versions
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        for (name, value) in [
+            ("name", json!("")),
+            ("served", json!(false)),
+            ("storage", json!(false)),
+        ] {
+            version.entry(name).or_insert(value);
+        }
     }
     fill(spec, "conversion", json!({"strategy": "None"}));
 }

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::Rule;
 use super::checker::{self, Scope};
 use crate::schema::Schema;
-use crate::validation::cost::{self, ESTIMATE_LIMIT};
-use crate::validation::field::{FieldError, Reason};
-use crate::validation::library;
+use crate::validation::cost;
+use crate::validation::field::{FieldError, Reason, html_safe};
+use crate::validation::{library, optionals};
 
 /// Why rule number `index` of a node cannot be used; the error's field is the one of the rule.
 #[derive(Debug)]
@@ -36,13 +36,17 @@ struct Source {
 
 impl Source {
     /// The whole rule, as Kubernetes shows it.
-    fn shown(&self) -> Value {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        json!({
-            "Rule": self.rule, "Message": text(&self.message), "Reason": self.reason,
-            "MessageExpression": text(&self.message_expression),
-            "FieldPath": text(&self.field_path), "OptionalOldSelf": self.optional_old_self,
-        })
+    fn shown(&self) -> String {
+        let text = |text: &Option<String>| json!(text.as_deref().unwrap_or_default());
+        html_safe(&format!(
+            r#"{{"Rule":{},"Message":{},"MessageExpression":{},"Reason":{},"FieldPath":{},"OptionalOldSelf":{}}}"#,
+            json!(self.rule),
+            text(&self.message),
+            text(&self.message_expression),
+            json!(self.reason),
+            text(&self.field_path),
+            json!(self.optional_old_self),
+        ))
     }
 }
 
@@ -78,8 +82,8 @@ fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, Fie
         .as_deref()
         .filter(|path| !path.is_empty())
         .map(|path| {
-            normalize_path(path, schema)
-                .ok_or_else(|| FieldError::invalid("fieldPath", path, "must be a valid path"))
+            let found = field_path(path, schema, true).map(|(path, _)| path);
+            found.map_err(|_| FieldError::invalid("fieldPath", path, "must be a valid path"))
         })
         .transpose()?;
     let scope = Scope {
@@ -87,13 +91,19 @@ fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, Fie
         root,
         optional_old: source.optional_old_self == Some(true),
     };
-    let refused = |field: &str, detail: String| FieldError::invalid(field, source.shown(), detail);
-    let (program, nesting) = compile_expression("rule", "bool", &source.rule, scope, &refused)?;
+    let refused =
+        |field: &str, detail: String| FieldError::invalid_shown(field, &source.shown(), detail);
+    let (program, found) = compile_expression("rule", "bool", &source.rule, scope, &refused)?;
     let messages = source.message_expression.as_deref();
-    let message_program = messages
+    let message = messages
+        .filter(|text| !text.is_empty())
         .map(|text| compile_expression("messageExpression", "string", text, scope, &refused))
-        .transpose()?
-        .map(|(program, _)| program);
+        .transpose()?;
+    let costs = (
+        found.cost,
+        message.as_ref().map_or(0, |(_, found)| found.cost),
+    );
+    let message_program = message.map(|(program, _)| program);
     let uses_old_self = program.references().has_variable("oldSelf");
     if let (false, Some(optional)) = (uses_old_self, source.optional_old_self) {
         let detail = "may not be set if oldSelf is not used in rule";
@@ -109,7 +119,8 @@ fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, Fie
         field_path,
         optional_old_self: scope.optional_old,
         uses_old_self,
-        nesting,
+        costs,
+        nesting: found.nesting,
     })
 }
 
@@ -156,20 +167,20 @@ fn reason_of(reason: Option<&str>) -> Result<Reason, FieldError> {
     })
 }
 
-/// The program of `expression`, which has to yield `expected`, and how deep its loops are nested.
+/// The program of `expression`, which has to yield `expected`, and what it may cost.
 fn compile_expression(
     field: &str,
     expected: &str,
     expression: &str,
     scope: Scope<'_>,
     refused: &dyn Fn(&str, String) -> FieldError,
-) -> Result<(IdedExpr, u32), FieldError> {
+) -> Result<(IdedExpr, cost::Analysis), FieldError> {
     let (prefix, subject) = match field {
         "rule" => ("", "cel expression"),
         _ => ("messageExpression ", "messageExpression"),
     };
     let failed = |text: String| refused(field, format!("{prefix}compilation failed: {text}"));
-    let program = library::parse(expression)
+    let mut program = library::parse(expression)
         .map_err(|errors| failed(render(expression, parse_issues(errors))))?;
     let result = checker::check(&program, scope)
         .map_err(|issues| failed(render(expression, placed(expression, issues))))?;
@@ -182,23 +193,8 @@ fn compile_expression(
         return Err(refused(field, format!("{subject} must evaluate to {kind}")));
     }
     let found = cost::analyse(&program, scope.schema);
-    if found.cost > ESTIMATE_LIMIT {
-        let name = if field == "rule" { "rule" } else { field };
-        return Err(FieldError::forbidden(field, over_budget(name, found.cost)));
-    }
-    Ok((program, found.nesting))
-}
-
-fn over_budget(name: &str, cost: u64) -> String {
-    let factor = cost as f64 / ESTIMATE_LIMIT as f64;
-    let factor = match factor {
-        above if above > 100.0 => "more than 100x".to_owned(),
-        near if near < 1.5 => format!("{near:.6}x"),
-        other => format!("{other:.1}x"),
-    };
-    format!(
-        "estimated {name} cost exceeds budget by factor of {factor} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)"
-    )
+    optionals::rewrite(&mut program);
+    Ok((program, found))
 }
 
 /// A message with its line and column, both from 1.
@@ -255,33 +251,47 @@ fn render(expression: &str, issues: Vec<Placed>) -> String {
     text
 }
 
-/// A rule's `fieldPath` (`.a.b`, `.m['key']`) as it is appended to the path of the node; `None` if it
-/// is no path to a field.
-fn normalize_path(path: &str, schema: &Schema) -> Option<String> {
-    let mut at = Some(schema);
-    let mut rest = path.trim();
+/// A JSON path (`.a.b`, `.m['key']`) as it is appended to the path of the node, and the schema
+/// that it leads to.
+pub(crate) fn field_path<'s>(
+    path: &str,
+    schema: &'s Schema,
+    brackets: bool,
+) -> Result<(String, &'s Schema), String> {
+    let mut at = schema;
+    let mut rest = path;
     let mut rendered = String::new();
     while !rest.is_empty() {
         let name;
-        if let Some(quoted) = rest.strip_prefix("['") {
-            let end = quoted.find("']")?;
-            (name, rest) = (&quoted[..end], &quoted[end + 2..]);
+        if let Some(quoted) = rest.strip_prefix('[') {
+            if !brackets {
+                return Err("array notation is not allowed".to_owned());
+            }
+            let (inner, after) = quoted
+                .strip_prefix('\'')
+                .and_then(|inner| inner.split_once("']"))
+                .ok_or_else(|| {
+                    let found = quoted.split(']').next().unwrap_or_default();
+                    format!("expected single quoted string but got {found}")
+                })?;
+            (name, rest) = (inner, after);
         } else {
-            let plain = rest.strip_prefix('.')?;
-            let end = plain.find(['.', '[']).unwrap_or(plain.len());
-            (name, rest) = plain.split_at(end);
+            let end = |text: &str| text.find(['.', '[', ']']).unwrap_or(text.len());
+            let plain = rest
+                .strip_prefix('.')
+                .ok_or_else(|| format!("expected [ or . but got: {}", &rest[..end(rest)]))?;
+            if plain.is_empty() {
+                return Err("unexpected end of JSON path".to_owned());
+            }
+            (name, rest) = plain.split_at(end(plain));
         }
-        let here = at?;
-        let named = here.properties.contains_key(name);
-        at = here.field(name).map(AsRef::as_ref);
-        if name.is_empty() || at.is_none() {
-            return None;
-        }
+        let named = at.additional.is_none();
+        at = at.field(name).ok_or("does not refer to a valid field")?;
         rendered.push_str(&if named {
             format!(".{name}")
         } else {
             format!("[{name}]")
         });
     }
-    Some(rendered).filter(|rendered| !rendered.is_empty())
+    Ok((rendered, at))
 }
