@@ -113,7 +113,8 @@ async fn write(
     }
 }
 
-/// The rules that a role should have; `None` for one that does not gather.
+/// The rules that a role should have, in the order of its selectors; `None` for one that does not
+/// gather.
 fn gathered(
     role: &Value,
     objects: &[std::sync::Arc<Object>],
@@ -124,21 +125,18 @@ fn gathered(
         .iter()
         .filter_map(|selector| serde_json::from_value(selector.clone()).ok())
         .collect();
+    let selected = selectors.iter().flat_map(|selector| {
+        let others = objects.iter().zip(parsed);
+        others.filter(|(object, other)| {
+            let itself = other["metadata"]["name"] == role["metadata"]["name"];
+            !itself && matches(selector, &object.labels)
+        })
+    });
     let mut rules: Vec<Value> = Vec::new();
-    for (object, other) in objects.iter().zip(parsed) {
-        let itself = other["metadata"]["name"] == role["metadata"]["name"];
-        if itself
-            || !selectors
-                .iter()
-                .any(|selector| matches(selector, &object.labels))
-        {
-            continue;
-        }
-        for rule in other["rules"].as_array().into_iter().flatten() {
-            let valid = serde_json::from_value::<PolicyRule>(rule.clone()).is_ok();
-            if valid && !rules.contains(rule) {
-                rules.push(rule.clone());
-            }
+    for rule in selected.flat_map(|(_, other)| other["rules"].as_array().into_iter().flatten()) {
+        let valid = serde_json::from_value::<PolicyRule>(rule.clone()).is_ok();
+        if valid && !rules.contains(rule) {
+            rules.push(rule.clone());
         }
     }
     Some(rules)
@@ -166,6 +164,30 @@ fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool 
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_come_in_the_order_of_the_selectors() {
+        let role = |name: &str, label: &str, rule: Value| {
+            let value = json!({"metadata": {"name": name, "labels": {label: ""}}, "rules": [rule]});
+            let key = store::Key::new(storage_name(GROUP, "clusterroles"), "", name);
+            (Object::from_value(key, 1, value.clone()).unwrap(), value)
+        };
+        let verbs = |verb: &str| json!({"verbs": [verb]});
+        let (objects, parsed): (Vec<_>, Vec<_>) = [
+            role("a", "late", verbs("get")),
+            role("b", "early", verbs("list")),
+            role("c", "early", verbs("list")),
+        ]
+        .into_iter()
+        .unzip();
+        let exists = |key: &str| json!({"matchExpressions": [{"operator": "Exists", "key": key}]});
+        let gathering =
+            json!({"aggregationRule": {"clusterRoleSelectors": [exists("early"), exists("late")]}});
+        assert_eq!(
+            gathered(&gathering, &objects, &parsed),
+            Some(vec![verbs("list"), verbs("get")])
+        );
+    }
 
     #[test]
     fn selectors() {
