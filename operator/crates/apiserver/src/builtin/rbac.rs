@@ -266,9 +266,6 @@ fn check_subject(subject: &Value, field: &str, namespaced: bool, problems: &mut 
             if !name.is_empty() {
                 invalid(&format!("{field}.name"), name, subdomain(name), problems);
             }
-            if !namespaced && text("namespace").is_empty() {
-                problems.push(FieldError::required(format!("{field}.namespace"), ""));
-            }
             ""
         }
         "User" | "Group" => GROUP,
@@ -288,6 +285,9 @@ fn check_subject(subject: &Value, field: &str, namespaced: bool, problems: &mut 
             group,
             &[wanted],
         ));
+    }
+    if !namespaced && text("kind") == "ServiceAccount" && text("namespace").is_empty() {
+        problems.push(FieldError::required(format!("{field}.namespace"), ""));
     }
 }
 

@@ -121,7 +121,9 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
         ));
     }
     if def.namespaced {
-        let subject = Subject::resource(def, meta::name(&object));
+        let name = Some(meta::name(&object)).filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| meta::text(&object, "generateName"));
+        let subject = Subject::resource(def, name);
         namespace::guard(&call.server, &subject, &call.path.namespace).await?;
     }
     let generated = meta::name(&object).is_empty();

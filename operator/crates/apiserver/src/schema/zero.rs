@@ -25,11 +25,12 @@ pub enum Zero {
 
 /// Scalars whose zero value means something else than their absence, and the list of owners, which
 /// is emptied to end the tracking.
-const POINTERS: [&str; 11] = [
+const POINTERS: [&str; 12] = [
     "automountServiceAccountToken",
     "blockOwnerDeletion",
     "controller",
     "deletionGracePeriodSeconds",
+    "expirationSeconds",
     "holderIdentity",
     "immutable",
     "leaseDurationSeconds",

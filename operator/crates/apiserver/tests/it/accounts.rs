@@ -196,6 +196,7 @@ async fn what_is_asked_for_is_checked() {
             json!(599),
             "may not specify a duration less than 10 minutes",
         ),
+        (json!(0), "may not specify a duration less than 10 minutes"),
         (json!(-1), "may not specify a duration less than 10 minutes"),
         (
             json!((1_i64 << 32) + 1),

@@ -68,6 +68,13 @@ async fn it_ends_with_its_contents() {
         403,
         "unable to create new content in namespace shop because it is being terminated",
     );
+    let generated = json!({"metadata": {"generateName": "late-"}});
+    api.post(&format!("{NAMESPACES}/shop/configmaps"), &generated)
+        .await
+        .fails(
+            403,
+            "configmaps \"late-\" is forbidden: unable to create new content",
+        );
     api.until(&format!("{widgets}/free"), 404).await;
     api.until(&format!("{secrets}/s"), 404).await;
     let mut watch = api.watch(&format!("{NAMESPACES}?watch=true")).await;
