@@ -19,7 +19,7 @@ use super::patch::{self, Format};
 use super::{Call, FieldValidation, body};
 use crate::admission::{Limits, quota};
 use crate::audit::Outcome;
-use crate::authz::escalation;
+use crate::authz::{self, escalation};
 use crate::builtin::namespace;
 use crate::decode::nul_at;
 use crate::managed_fields::{self, FieldSet, Manager};
@@ -626,7 +626,7 @@ fn validate(
     old: Option<&Value>,
     mut problems: Vec<FieldError>,
 ) -> Result<(), ApiError> {
-    if def.group.is_empty() {
+    if matches!(&*def.group, "" | authz::GROUP) {
         problems.extend(validation::meta::validate_finalizers(object));
     }
     let of_metadata = problems.len();

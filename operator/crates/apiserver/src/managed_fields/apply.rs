@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 
 use super::check::misfit;
 use super::entries::{BadManagedFields, Managed, ManagerId, Operation};
-use super::merge::{Emptied, settle_emptied};
 use super::ownership::{self, Rules};
 use super::set::{FieldSet, show};
-use super::shape::Node;
 use super::update::record;
 use super::{Manager, entries_of, kubectl, metadata_mut, put_entries, server_fields, take_entries};
 use crate::patch::{MAX_DEPTH, depth};
@@ -227,21 +225,7 @@ impl Call<'_> {
             }
         }
         let changed = object.is_some();
-        let object = match object {
-            Some(mut object) => {
-                let owned = owners
-                    .values()
-                    .fold(FieldSet::default(), |all, one| all.union(&one.fields));
-                let about = Emptied {
-                    before: self.live,
-                    applied: Some(self.applied),
-                    owned: Some(&owned),
-                };
-                settle_emptied(Node::Typed(self.schema), about, &mut object);
-                object
-            }
-            None => self.live.clone(),
-        };
+        let object = object.unwrap_or_else(|| self.live.clone());
         managed.owners = owners;
         // Who only joins the owners of what is there wrote nothing.
         if changed {

@@ -131,13 +131,23 @@ fn merge_lists(node: Node<'_>, live: &Side<'_>, applied: &Side<'_>) -> Vec<Value
     }
 }
 
-/// `value` without the members of `unwanted`. A map or list that loses everything becomes null.
+/// `value` without the members of `unwanted`. What loses all its own members becomes null; what only
+/// lost something further down stays, empty if need be.
 pub(super) fn remove(node: Node<'_>, value: &Value, unwanted: &FieldSet) -> Value {
     match (node.shape(value), value) {
         (Shape::Map, Value::Object(fields)) => remove_from_map(node, fields, unwanted),
         (Shape::List, Value::Array(items)) => remove_from_list(node, items, unwanted),
         (_, Value::Object(_) | Value::Array(_)) => Value::Null,
         (_, scalar) => scalar.clone(),
+    }
+}
+
+/// The same one step down.
+fn remove_below(node: Node<'_>, value: &Value, unwanted: &FieldSet) -> Value {
+    match (remove(node, value, unwanted), value) {
+        (Value::Null, Value::Object(_)) => json!({}),
+        (Value::Null, Value::Array(_)) => json!([]),
+        (rest, _) => rest,
     }
 }
 
@@ -149,7 +159,7 @@ fn remove_from_map(node: Node<'_>, fields: &Map<String, Value>, unwanted: &Field
             continue;
         }
         let value = match unwanted.children.get(&step) {
-            Some(below) => remove(node.field(name), value, below),
+            Some(below) => remove_below(node.field(name), value, below),
             None => value.clone(),
         };
         rest.insert(name.clone(), value);
@@ -171,7 +181,7 @@ fn remove_from_list(node: Node<'_>, items: &[Value], unwanted: &FieldSet) -> Val
         .filter(|(step, _)| !unwanted.members.contains(step));
     let rest: Vec<Value> = kept
         .map(|(step, item)| match unwanted.children.get(step) {
-            Some(below) => remove(node.item(), item, below),
+            Some(below) => remove_below(node.item(), item, below),
             None => item.clone(),
         })
         .collect();
@@ -179,87 +189,5 @@ fn remove_from_list(node: Node<'_>, items: &[Value], unwanted: &FieldSet) -> Val
         Value::Null
     } else {
         Value::Array(rest)
-    }
-}
-
-/// What decides about a map or list that [`remove`] left empty.
-#[derive(Clone, Copy)]
-pub(super) struct Emptied<'a> {
-    /// The object before: only what it has filled can have been emptied.
-    pub(super) before: &'a Value,
-    /// The configuration: what it states as empty stays, empty.
-    pub(super) applied: Option<&'a Value>,
-    /// What anybody owns: the same, for the container itself.
-    pub(super) owned: Option<&'a FieldSet>,
-}
-
-impl<'a> Emptied<'a> {
-    fn below(self, step: &PathElement, before: &'a Value, applied: Option<&'a Value>) -> Self {
-        Self {
-            before,
-            applied,
-            owned: self.owned.and_then(|owned| owned.children.get(step)),
-        }
-    }
-
-    /// What takes the place of null; `None` where nothing is left.
-    fn replacement(self, is_owned: bool) -> Option<Value> {
-        match (self.applied, self.before) {
-            (Some(applied), _) => Some(applied.clone()),
-            (None, Value::Object(_)) if is_owned => Some(json!({})),
-            (None, Value::Array(_)) if is_owned => Some(json!([])),
-            _ => None,
-        }
-    }
-
-    /// Whether it had something in it that has owners of its own.
-    fn was_filled(self, node: Node<'_>) -> bool {
-        let filled =
-            filled_map(Some(self.before)).is_some() || !items(Some(self.before)).is_empty();
-        filled && node.shape(self.before) != Shape::Leaf
-    }
-}
-
-/// Puts empty maps and lists, or nothing, in the place of the nulls that [`remove`] left.
-pub(super) fn settle_emptied(node: Node<'_>, about: Emptied<'_>, after: &mut Value) {
-    match (about.before, after) {
-        (Value::Object(before), Value::Object(after)) => {
-            after.retain(|name, value| {
-                let Some(before) = before.get(name) else {
-                    return true;
-                };
-                let step = PathElement::field(name);
-                let applied = about.applied.and_then(|applied| applied.get(name));
-                let below = about.below(&step, before, applied);
-                if !value.is_null() || !below.was_filled(node.field(name)) {
-                    settle_emptied(node.field(name), below, value);
-                    return true;
-                }
-                let is_owned = about
-                    .owned
-                    .is_some_and(|owned| owned.members.contains(&step));
-                let replacement = below.replacement(is_owned);
-                let is_kept = replacement.is_some();
-                *value = replacement.unwrap_or_default();
-                is_kept
-            });
-        }
-        (Value::Array(before), Value::Array(after)) if node.shape(about.before) == Shape::List => {
-            let index = |items| Some(node.identities(items)?.into_iter().zip(items).collect());
-            let Some(before): Option<BTreeMap<_, _>> = index(before) else {
-                return;
-            };
-            let applied: BTreeMap<_, _> = index(items(about.applied)).unwrap_or_default();
-            after.retain(|item| !item.is_null());
-            for item in after {
-                if let Ok(step) = node.identity(item)
-                    && let Some(before) = before.get(&step)
-                {
-                    let below = about.below(&step, before, applied.get(&step).copied());
-                    settle_emptied(node.item(), below, item);
-                }
-            }
-        }
-        _ => {}
     }
 }

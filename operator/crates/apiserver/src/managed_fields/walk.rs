@@ -80,9 +80,9 @@ impl Fields {
         for (name, value) in fields {
             self.path.push(PathElement::field(name));
             self.visit(node.field(name), value);
+            // An empty list of elements that are owned one by one is nobody's.
             let nothing_inside = match value {
                 Value::Object(fields) => fields.is_empty(),
-                Value::Array(items) => items.is_empty(),
                 other => other.is_null(),
             };
             if nothing_inside || !node.declares(name) {

@@ -298,6 +298,18 @@ fn fields_that_became_atomic_are_owned_whole() {
 }
 
 #[test]
+fn an_empty_list_of_owned_elements_is_nobodys() {
+    let mut harbour = Harbour::new();
+    harbour.apply("ada", json!({"flags": ["a"], "crew": 1}));
+    harbour.apply("ada", json!({"flags": [], "crew": 1}));
+    assert_eq!(harbour.spec(), &json!({"crew": 1}));
+    assert_eq!(harbour.owned("ada", "Apply"), json!({"f:crew": {}}));
+    // It stays where nothing of it was there before, until the next apply of its manager.
+    harbour.apply("bob", json!({"flags": []}));
+    assert_eq!(harbour.spec(), &json!({"crew": 1, "flags": []}));
+}
+
+#[test]
 fn from_client_side_apply() {
     let mut harbour = Harbour::new();
     let last = json!({"apiVersion": VERSION, "kind": "Ship", "metadata": {"name": "ada"},
