@@ -1,33 +1,40 @@
 //! `x-kubernetes-validations`: rules in CEL, compiled when the schema is parsed.
 //!
-//! The library of functions is kube-cel's. The walk is our own, because rules see only the value
-//! of their node: it is converted once, where there are rules, and old values are matched by the
-//! keys of map lists, as transition rules demand.
+//! Rules are parsed by the crate `cel`, their types checked ([`checker`]) and their values computed
+//! ([`eval`]) here; the functions of Kubernetes' libraries are kube-cel's. Rules see only the value of
+//! their node: it is converted once, where there are rules, and old values are matched by the keys of
+//! map lists, as transition rules demand.
 //!
 //! Cost is bounded twice: by an estimate from the schema's bounds, beyond which the schema is
-//! refused, and at run time by the sizes that the object really has.
+//! refused, and at run time by counting, for each rule and for all rules of an object.
 
 mod checker;
 mod compile;
+mod eval;
+mod functions;
 mod overloads;
 mod types;
+pub(super) mod value;
 
 use std::sync::Arc;
 
-use kube_cel::cel::objects::OptionalValue;
-use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as Cel};
+use kube_cel::cel::IdedExpr;
 use serde_json::Value;
 
+pub(crate) use self::compile::{compile, field_path};
+use self::eval::{Fault, evaluate};
+use self::value::Val;
 use super::convert::to_cel;
 pub(crate) use super::cost::most_of;
 use super::field::{FieldError, Path, Reason};
-use super::library;
 use super::structural::matching_item;
 use crate::schema::Schema;
-pub(crate) use compile::{compile, field_path};
 
-/// All rules of one object together may make this many loop rounds, about a second's worth.
-const RUN_BUDGET: u64 = 1_000_000;
+/// What all rules of one object together may cost: Kubernetes' limit, about a second's worth.
+const RUN_BUDGET: u64 = 10_000_000;
+
+const OVER_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
 
 /// Kubernetes' limit on messages made by `messageExpression`.
 const MESSAGE_LIMIT: usize = 5 << 10;
@@ -47,29 +54,25 @@ pub struct Rule {
     pub uses_old_self: bool,
     /// What rule and `messageExpression` may cost at most.
     pub costs: (u64, u64),
-    nesting: u32,
 }
 
 /// Evaluates every rule that applies to `new`.
 pub(super) fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    library::with(|library| {
-        let mut run = Run {
-            library,
-            errors: Vec::new(),
-            budget: RUN_BUDGET,
-        };
-        run.node(schema, new, old, false, &Path::root());
-        run.errors
-    })
+    let mut run = Run {
+        errors: Vec::new(),
+        budget: Some(RUN_BUDGET),
+    };
+    run.node(schema, new, old, false, &Path::root());
+    run.errors
 }
 
-struct Run<'l> {
-    library: &'l Context<'static>,
+struct Run {
     errors: Vec<FieldError>,
-    budget: u64,
+    /// What is left of the budget; `None` once it is spent.
+    budget: Option<u64>,
 }
 
-impl Run<'_> {
+impl Run {
     /// `unchanged` is true below a value that is as it was: there only transition rules run, for
     /// objects must not become unchangeable when a rule is added.
     fn node(
@@ -127,101 +130,87 @@ impl Run<'_> {
             (true, None) => rule.optional_old_self,
         };
         let rules: Vec<_> = schema.rules.iter().filter(|rule| runs(rule)).collect();
-        if rules.is_empty() || self.budget == 0 {
+        if rules.is_empty() {
             return;
         }
-        let (this, longest) = to_cel(new, Some(schema));
+        let this = to_cel(new, Some(schema));
         // Old values are converted only where a rule looks at them.
         let before = old
             .filter(|_| rules.iter().any(|rule| rule.uses_old_self))
-            .map(|old| to_cel(old, Some(schema)).0);
-        let mut scope = self.library.new_inner_scope();
-        scope.add_variable_from_value("self", this);
-        if let Some(before) = &before {
-            scope.add_variable_from_value("oldSelf", before.clone());
-        }
+            .map(|old| to_cel(old, Some(schema)));
         for rule in rules {
-            let rounds = u64::try_from(longest)
-                .unwrap_or(u64::MAX)
-                .saturating_pow(rule.nesting);
-            if rounds > self.budget {
-                self.budget = 0;
-                let detail = "validation failed due to running out of cost budget, no further validation rules will be run";
-                self.errors
-                    .push(FieldError::invalid(path, kind_of(schema), detail));
-                return;
-            }
-            self.budget -= rounds;
-            let failed = if rule.optional_old_self {
-                let mut optional = scope.new_inner_scope();
-                let old = before
-                    .clone()
-                    .map_or_else(OptionalValue::none, OptionalValue::of);
-                optional.add_variable_from_value("oldSelf", Cel::Opaque(Arc::new(old)));
-                evaluate(rule, schema, new, path, &optional)
+            let before = if rule.optional_old_self {
+                Some(Val::Optional(before.clone().map(Arc::new)))
             } else {
-                evaluate(rule, schema, new, path, &scope)
+                before.clone()
             };
-            self.errors.extend(failed);
+            let mut variables = vec![("self", this.clone())];
+            variables.extend(before.map(|before| ("oldSelf", before)));
+            let Some(budget) = self.budget else {
+                return;
+            };
+            let (outcome, cost) = evaluate(&rule.program, &variables);
+            self.budget = budget.checked_sub(cost);
+            let detail = match outcome {
+                _ if self.budget.is_none() => OVER_BUDGET.to_owned(),
+                Ok(Val::Bool(true)) => continue,
+                Ok(Val::Bool(false)) => {
+                    let message = self.message(rule, &variables);
+                    self.errors.push(violation(rule, new, path, message));
+                    continue;
+                }
+                Ok(_) => format!("rule did not evaluate to a boolean: {}", rule.shown()),
+                Err(fault) => self.fault(&fault, rule),
+            };
+            let error = FieldError::invalid(path, kind_of(schema), detail);
+            self.errors.push(error);
         }
     }
-}
 
-fn evaluate(
-    rule: &Rule,
-    schema: &Schema,
-    value: &Value,
-    path: &Path<'_>,
-    scope: &Context<'_>,
-) -> Option<FieldError> {
-    let shown = rule.message.as_deref().unwrap_or(rule.expression.trim());
-    let detail = match Cel::resolve(&rule.program, scope) {
-        Ok(Cel::Bool(true)) => return None,
-        Ok(Cel::Bool(false)) => return Some(violation(rule, value, path, scope)),
-        Ok(_) => format!("rule did not evaluate to a boolean: {shown}"),
-        Err(ExecutionError::NoSuchOverload) => format!(
-            "'no such overload': call arguments did not match a supported operator, function or macro signature for rule: {shown}"
-        ),
-        Err(error) => format!("{} evaluating rule: {shown}", in_words(&error)),
-    };
-    Some(FieldError::invalid(path, kind_of(schema), detail))
-}
-
-/// An error of the interpreter in the words of Kubernetes' one.
-fn in_words(error: &ExecutionError) -> String {
-    match error {
-        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
-        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
-        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
-        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
-        ExecutionError::IndexOutOfBounds(Cel::Int(index)) => {
-            format!("index out of bounds: {index}")
-        }
-        ExecutionError::FunctionError { function, message } => {
-            let numeric = ["int", "uint", "double"].contains(&function.as_str());
-            match message.starts_with("string parse error") && numeric {
-                true => format!("type conversion error from 'string' to '{function}'"),
-                false => message.clone(),
+    fn fault(&mut self, fault: &Fault, rule: &Rule) -> String {
+        let shown = rule.shown();
+        match fault {
+            Fault::Error(text) => format!("{text} evaluating rule: {shown}"),
+            Fault::NoOverload => format!(
+                "'no such overload': call arguments did not match a supported operator, function or macro signature for rule: {shown}"
+            ),
+            Fault::Cancelled => {
+                self.budget = None;
+                format!(
+                    "'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call cost exceeds limit for rule: {shown}"
+                )
             }
         }
-        other => other.to_string(),
     }
-}
 
-fn violation(rule: &Rule, value: &Value, path: &Path<'_>, scope: &Context<'_>) -> FieldError {
-    let made =
-        rule.message_program
-            .as_ref()
-            .and_then(|program| match Cel::resolve(program, scope) {
-                Ok(Cel::String(text)) => {
+    /// The message of a rule that is violated.
+    fn message(&mut self, rule: &Rule, variables: &[(&str, Val)]) -> String {
+        let made = rule.message_program.as_ref().and_then(|program| {
+            let (outcome, cost) = evaluate(program, variables);
+            self.budget = self.budget?.checked_sub(cost);
+            match outcome {
+                Ok(Val::String(text)) => {
                     Some(text.trim().to_owned()).filter(|text| usable_message(text))
                 }
                 _ => None,
-            });
-    let fallback = || match &rule.message {
-        Some(message) => message.clone(),
-        None => format!("failed rule: {}", rule.expression.trim()),
-    };
+            }
+        });
+        let fallback = || match &rule.message {
+            Some(message) => message.clone(),
+            None => format!("failed rule: {}", rule.expression.trim()),
+        };
+        made.unwrap_or_else(fallback)
+    }
+}
+
+impl Rule {
+    /// The rule in messages about its evaluation.
+    fn shown(&self) -> &str {
+        self.message.as_deref().unwrap_or(self.expression.trim())
+    }
+}
+
+fn violation(rule: &Rule, value: &Value, path: &Path<'_>, detail: String) -> FieldError {
     let suffix = rule.field_path.as_deref().unwrap_or_default();
     let found = value.pointer(&suffix.replace('.', "/"));
     let at = path.to_string() + suffix;
@@ -231,7 +220,7 @@ fn violation(rule: &Rule, value: &Value, path: &Path<'_>, scope: &Context<'_>) -
         bad_value: found
             .filter(|found| !found.is_object() && !found.is_array())
             .cloned(),
-        detail: made.unwrap_or_else(fallback),
+        detail,
     }
 }
 

@@ -1,17 +1,15 @@
 //! JSON values as CEL sees them: field names escaped, formats turned into their types.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kube_cel::cel::Value as Cel;
-use kube_cel::cel::objects::{Key, Map};
 use serde_json::Value;
 
+use super::cel::value::{Identity, Key, List, Val};
 use super::formats;
-use crate::schema::{Kind, Schema};
+use crate::schema::{Kind, ListType, Schema};
 
 /// Names that CEL reserves; a field of such a name is read as `__name__`.
 const RESERVED: &[&str] = &[
@@ -38,44 +36,39 @@ const RESERVED: &[&str] = &[
     "while",
 ];
 
-/// Converts `value`, and returns beside it the length of the longest list or map inside.
-pub(super) fn to_cel(value: &Value, schema: Option<&Schema>) -> (Cel, usize) {
-    let mut longest = 1;
-    let converted = convert(value, schema, &mut longest);
-    (converted, longest)
-}
-
-fn convert(value: &Value, schema: Option<&Schema>, longest: &mut usize) -> Cel {
+/// Converts `value`, which satisfies `schema`.
+pub(super) fn to_cel(value: &Value, schema: Option<&Schema>) -> Val {
     match value {
-        Value::Null => Cel::Null,
-        Value::Bool(flag) => Cel::Bool(*flag),
+        Value::Null => Val::Null,
+        Value::Bool(flag) => Val::Bool(*flag),
         Value::Number(number) => {
             let float = schema.is_some_and(|schema| schema.kind == Some(Kind::Number));
             match number.as_i64().filter(|_| !float) {
-                Some(whole) => Cel::Int(whole),
-                None => Cel::Float(number.as_f64().unwrap_or(f64::NAN)),
+                Some(whole) => Val::Int(whole),
+                None => Val::Double(number.as_f64().unwrap_or(f64::NAN)),
             }
         }
         Value::String(text) => text_value(text, schema),
         Value::Array(items) => {
-            *longest = (*longest).max(items.len());
             let below = schema.and_then(|schema| schema.items.as_deref());
-            Cel::List(Arc::new(
-                items
-                    .iter()
-                    .map(|item| convert(item, below, longest))
-                    .collect(),
-            ))
+            let items = items.iter().map(|item| to_cel(item, below)).collect();
+            let identity = match schema.map(|schema| (schema.list_type, &schema.list_map_keys)) {
+                Some((ListType::Set, _)) => Identity::Value,
+                Some((ListType::Map, keys)) => Identity::Fields(
+                    keys.iter()
+                        .map(|key| escape(key).unwrap_or_default().into_owned())
+                        .collect(),
+                ),
+                _ => Identity::Position,
+            };
+            Val::List(Arc::new(List { items, identity }))
         }
         Value::Object(fields) => {
-            *longest = (*longest).max(fields.len());
             let is_map = schema.is_some_and(|schema| schema.additional.is_some());
-            let mut map = HashMap::with_capacity(fields.len());
-            for (name, field) in fields {
-                // Of an object, a field that is null is as good as absent.
-                let known = schema.is_some_and(|schema| schema.properties.contains_key(name));
-                if field.is_null() && known {
-                    continue;
+            let field = |(name, value): (&String, &Value)| {
+                // A field that is null is none.
+                if value.is_null() && !is_map {
+                    return None;
                 }
                 let below = schema
                     .and_then(|schema| schema.field(name))
@@ -86,38 +79,33 @@ fn convert(value: &Value, schema: Option<&Schema>, longest: &mut usize) -> Cel {
                 } else {
                     escape(name).map_or_else(|| name.clone(), Cow::into_owned)
                 };
-                let value = convert(field, below, longest);
-                // Reserved words can be written as they are, too.
-                if RESERVED.contains(&name.as_str()) && !is_map {
-                    map.insert(Key::String(Arc::new(name.clone())), value.clone());
-                }
-                map.insert(Key::String(Arc::new(key)), value);
-            }
-            Cel::Map(Map { map: Arc::new(map) })
+                Some((Key::String(Arc::new(key)), to_cel(value, below)))
+            };
+            Val::map(fields.iter().filter_map(field).collect())
         }
     }
 }
 
-fn text_value(text: &str, schema: Option<&Schema>) -> Cel {
+fn text_value(text: &str, schema: Option<&Schema>) -> Val {
     let format = schema
         .filter(|schema| !schema.int_or_string)
         .and_then(|schema| schema.constraints.format.as_deref());
     let typed = match format {
         Some("date-time" | "datetime") => chrono::DateTime::parse_from_rfc3339(text)
             .ok()
-            .map(Cel::Timestamp),
+            .map(Val::Timestamp),
         Some("date") => chrono::DateTime::parse_from_rfc3339(&format!("{text}T00:00:00Z"))
             .ok()
-            .map(Cel::Timestamp),
+            .map(Val::Timestamp),
         Some("duration") => formats::duration_nanos(text)
-            .map(|nanos| Cel::Duration(chrono::Duration::nanoseconds(nanos))),
+            .map(|nanos| Val::Duration(chrono::Duration::nanoseconds(nanos))),
         Some("byte") => STANDARD
             .decode(text)
             .ok()
-            .map(|bytes| Cel::Bytes(Arc::new(bytes))),
+            .map(|bytes| Val::Bytes(Arc::new(bytes))),
         _ => None,
     };
-    typed.unwrap_or_else(|| Cel::String(Arc::new(text.into())))
+    typed.unwrap_or_else(|| Val::text(text))
 }
 
 /// The identifier of a field: reserved words and characters outside of identifiers are escaped.

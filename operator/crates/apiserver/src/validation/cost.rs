@@ -11,26 +11,13 @@ use crate::schema::{Kind, Schema};
 /// The most bytes that a request may have: what has no bound of its own is bounded by them.
 const REQUEST: u64 = 3 << 20;
 
-/// What an expression turned out to be.
-#[derive(Debug, Default)]
-pub(super) struct Analysis {
-    /// The estimated cost.
-    pub cost: u64,
-    /// How many loops stand inside each other at most.
-    pub nesting: u32,
-}
-
-/// Looks at `expression`, in which `self` and `oldSelf` have `schema`.
-pub(super) fn analyse(expression: &IdedExpr, schema: &Schema) -> Analysis {
+/// The cost of `expression` at most, in which `self` and `oldSelf` have `schema`.
+pub(super) fn estimate(expression: &IdedExpr, schema: &Schema) -> u64 {
     let scope = vec![
         ("self".into(), Some(schema)),
         ("oldSelf".into(), Some(schema)),
     ];
-    let cost = Walk { scope }.expr(expression);
-    Analysis {
-        cost: cost.total,
-        nesting: cost.nesting,
-    }
+    Walk { scope }.expr(expression).total
 }
 
 /// How many values of a schema one request can have at most.

@@ -14,11 +14,9 @@ mod cost;
 mod embedded;
 pub mod field;
 pub(crate) mod formats;
-mod library;
 mod listtype;
 pub mod meta;
 pub mod names;
-mod optionals;
 pub mod structural;
 mod unmarshal;
 

@@ -14,10 +14,12 @@ use kube_cel::cel::common::ast::{
     SelectExpr,
 };
 
+use super::eval::{Fault, literal_value};
+use super::functions;
 use super::overloads::{self, PARAMS};
 use super::types::{Head, Solution, Type, list};
 use crate::schema::{Kind, Schema};
-use crate::validation::{convert, formats, library};
+use crate::validation::convert;
 
 /// As deep as Kubernetes parses expressions.
 const DEPTH_MAX: usize = 250;
@@ -60,8 +62,17 @@ pub(crate) struct Scope<'s> {
     pub optional_old: bool,
 }
 
+/// Why there is no program for an expression.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// These are wrong with it.
+    Issues(Vec<Issue>),
+    /// A part of it that does not depend on anything cannot be evaluated.
+    Constant(String),
+}
+
 /// The type of `expression`, or what is wrong with it.
-pub(super) fn check(expression: &IdedExpr, scope: Scope<'_>) -> Result<Type, Vec<Issue>> {
+pub(super) fn check(expression: &IdedExpr, scope: Scope<'_>) -> Result<Type, Refusal> {
     let mut checker = Checker::default();
     let root = scope.root || scope.schema.embedded_resource;
     let this = checker
@@ -78,10 +89,10 @@ pub(super) fn check(expression: &IdedExpr, scope: Scope<'_>) -> Result<Type, Vec
         checker.issues = std::mem::take(&mut checker.literals);
         checker.check_alike();
     }
-    if checker.issues.is_empty() {
-        Ok(checker.solution.apply(&result, true))
-    } else {
-        Err(checker.issues)
+    match checker.constant {
+        _ if !checker.issues.is_empty() => Err(Refusal::Issues(checker.issues)),
+        Some(fault) => Err(Refusal::Constant(fault)),
+        None => Ok(checker.solution.apply(&result, true)),
     }
 }
 
@@ -101,6 +112,8 @@ struct Checker<'s> {
     alike: Vec<Alike>,
     /// What is wrong with literals, told when nothing else is wrong.
     literals: Vec<Issue>,
+    /// Why a constant cannot be evaluated.
+    constant: Option<String>,
     issues: Vec<Issue>,
 }
 
@@ -275,11 +288,8 @@ impl<'s> Checker<'s> {
 
     fn plain_call(&mut self, id: u64, name: &str, call: &CallExpr) -> Type {
         let mut args: Vec<_> = call.args.iter().map(|arg| self.expr(arg)).collect();
-        if let Some((arg, text)) = call.args.first().and_then(|arg| Some((arg, text_of(arg)?)))
-            && !is_usable(name, text)
-        {
-            let (id, text) = (arg.id, format!("invalid {name} argument"));
-            self.literals.push(Issue { id, text });
+        if let Some(arg) = call.args.first() {
+            self.check_constant(name, arg);
         }
         let Some(target) = call.target.as_deref() else {
             if matches!(name, "_&&_" | "_||_") {
@@ -293,6 +303,31 @@ impl<'s> Checker<'s> {
         }
         args.insert(0, self.expr(target));
         self.resolve(id, name, true, args)
+    }
+
+    /// Literals as arguments of a function are judged at once.
+    fn check_constant(&mut self, name: &str, arg: &IdedExpr) {
+        let Expr::Literal(literal) = &arg.expr else {
+            return;
+        };
+        let text = text_of(arg);
+        let fault = match name {
+            "matches" | "find" | "findAll" => text.and_then(|text| functions::pattern(text).err()),
+            "bool" | "bytes" | "double" | "duration" | "int" | "string" | "timestamp" | "uint" => {
+                functions::convert(name, &literal_value(literal)).err()
+            }
+            _ => None,
+        };
+        match (name, fault) {
+            ("matches" | "duration" | "timestamp", Some(_)) => {
+                let (id, text) = (arg.id, format!("invalid {name} argument"));
+                self.literals.push(Issue { id, text });
+            }
+            (_, Some(Fault::Error(text))) => {
+                self.constant.get_or_insert(text);
+            }
+            _ => {}
+        }
     }
 
     fn logical(&mut self, call: &CallExpr, args: &[Type]) -> Type {
@@ -513,16 +548,6 @@ pub(super) fn text_of(expression: &IdedExpr) -> Option<&str> {
     match &expression.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
         _ => None,
-    }
-}
-
-/// Whether a literal can be an argument of the function `name`.
-fn is_usable(name: &str, text: &str) -> bool {
-    match name {
-        "duration" => formats::duration_nanos(text).is_some(),
-        "timestamp" => chrono::DateTime::parse_from_rfc3339(text).is_ok(),
-        "matches" => library::is_pattern(text),
-        _ => true,
     }
 }
 

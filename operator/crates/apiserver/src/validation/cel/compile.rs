@@ -4,16 +4,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use kube_cel::cel::IdedExpr;
-use kube_cel::cel::parser::ParseErrors;
+use kube_cel::cel::parser::{ParseErrors, Parser};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Rule;
-use super::checker::{self, Scope};
+use super::checker::{self, Refusal, Scope};
 use crate::schema::Schema;
 use crate::validation::cost;
 use crate::validation::field::{FieldError, Reason, html_safe};
-use crate::validation::{library, optionals};
 
 /// Why rule number `index` of a node cannot be used; the error's field is the one of the rule.
 #[derive(Debug)]
@@ -93,16 +92,13 @@ fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, Fie
     };
     let refused =
         |field: &str, detail: String| FieldError::invalid_shown(field, &source.shown(), detail);
-    let (program, found) = compile_expression("rule", "bool", &source.rule, scope, &refused)?;
+    let (program, cost) = compile_expression("rule", "bool", &source.rule, scope, &refused)?;
     let messages = source.message_expression.as_deref();
     let message = messages
         .filter(|text| !text.is_empty())
         .map(|text| compile_expression("messageExpression", "string", text, scope, &refused))
         .transpose()?;
-    let costs = (
-        found.cost,
-        message.as_ref().map_or(0, |(_, found)| found.cost),
-    );
+    let costs = (cost, message.as_ref().map_or(0, |(_, cost)| *cost));
     let message_program = message.map(|(program, _)| program);
     let uses_old_self = program.references().has_variable("oldSelf");
     if let (false, Some(optional)) = (uses_old_self, source.optional_old_self) {
@@ -120,7 +116,6 @@ fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, Fie
         optional_old_self: scope.optional_old,
         uses_old_self,
         costs,
-        nesting: found.nesting,
     })
 }
 
@@ -174,16 +169,21 @@ fn compile_expression(
     expression: &str,
     scope: Scope<'_>,
     refused: &dyn Fn(&str, String) -> FieldError,
-) -> Result<(IdedExpr, cost::Analysis), FieldError> {
+) -> Result<(IdedExpr, u64), FieldError> {
     let (prefix, subject) = match field {
         "rule" => ("", "cel expression"),
         _ => ("messageExpression ", "messageExpression"),
     };
     let failed = |text: String| refused(field, format!("{prefix}compilation failed: {text}"));
-    let mut program = library::parse(expression)
-        .map_err(|errors| failed(render(expression, parse_issues(errors))))?;
-    let result = checker::check(&program, scope)
-        .map_err(|issues| failed(render(expression, placed(expression, issues))))?;
+    let program =
+        parse(expression).map_err(|errors| failed(render(expression, parse_issues(errors))))?;
+    let result = checker::check(&program, scope).map_err(|refusal| match refusal {
+        Refusal::Issues(issues) => failed(render(expression, placed(expression, issues))),
+        Refusal::Constant(text) => refused(
+            field,
+            format!("{prefix}program instantiation failed: {text}"),
+        ),
+    })?;
     if !result.is(expected) {
         let kind = if expected == "bool" {
             "a bool"
@@ -192,9 +192,13 @@ fn compile_expression(
         };
         return Err(refused(field, format!("{subject} must evaluate to {kind}")));
     }
-    let found = cost::analyse(&program, scope.schema);
-    optionals::rewrite(&mut program);
-    Ok((program, found))
+    let cost = cost::estimate(&program, scope.schema);
+    Ok((program, cost))
+}
+
+fn parse(expression: &str) -> Result<IdedExpr, ParseErrors> {
+    let parser = Parser::default().enable_optional_syntax(true);
+    parser.parse(expression)
 }
 
 /// A message with its line and column, both from 1.
@@ -208,7 +212,7 @@ fn parse_issues(errors: ParseErrors) -> Vec<Placed> {
 /// Issues with their places. The parser tells places with errors only: so it parses the expression
 /// as the first item of a list whose second one is an error.
 fn placed(expression: &str, issues: Vec<checker::Issue>) -> Vec<Placed> {
-    let places = library::parse(&format!("[{expression}\n, has(0)]"))
+    let places = parse(&format!("[{expression}\n, has(0)]"))
         .err()
         .and_then(|errors| errors.errors.into_iter().next()?.source_info);
     let place = |id: u64| {

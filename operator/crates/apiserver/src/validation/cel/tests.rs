@@ -347,6 +347,17 @@ fn what_the_interpreter_fails_on_is_told_in_kubernetes_words() {
 fn the_size_of_the_object_bounds_the_cost_of_rules() {
     let schema = with_rule(json!({"rule": "self.list.all(a, self.list.exists_one(b, a == b))"}));
     let found = errors(schema, json!({"list": (0..2000).collect::<Vec<_>>()}), None);
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].contains("operation cancelled: actual cost limit exceeded"),
+        "{found:?}"
+    );
+    // Twenty rules within their limits, which together exceed that of the object.
+    let rule = json!({"rule": "self.list.all(a, self.list.exists_one(b, a == b))"});
+    let mut schema = with_rule(rule.clone());
+    schema["x-kubernetes-validations"] = json!(vec![rule; 20]);
+    let found = errors(schema, json!({"list": (0..450).collect::<Vec<_>>()}), None);
+    assert_eq!(found.len(), 1);
     assert!(found[0].contains("running out of cost budget"), "{found:?}");
 }
 

@@ -22,6 +22,9 @@ impl Checker<'_> {
                 [first, second, filter @ .., body],
             ) if filter.is_empty() || (filter.len() == 1 && name.starts_with("transform")) => {
                 let names = [self.simple_name(first), self.simple_name(second)];
+                if names[0] == names[1] {
+                    self.wrong(second.id, format!("duplicate variable name: {}", names[0]));
+                }
                 Some(self.two_variables(id, name, target, names, filter.first(), body))
             }
             _ => None,
