@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{self, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -78,8 +78,11 @@ impl Health {
     pub fn router(self) -> Router {
         Router::new()
             .route("/livez", get(livez))
+            .route("/livez/{check}", get(livez))
             .route("/readyz", get(readyz))
-            .route("/healthz", get(readyz))
+            .route("/readyz/{check}", get(readyz))
+            .route("/healthz", get(healthz))
+            .route("/healthz/{check}", get(healthz))
             .route("/health", get(health))
             .with_state(Arc::new(self))
     }
@@ -95,36 +98,62 @@ impl Health {
     }
 }
 
-async fn livez() -> &'static str {
-    "ok"
+type Asked = (Option<extract::Path<String>>, Query<Vec<(String, String)>>);
+
+async fn livez(asked: Asked) -> Response {
+    probe("livez", Vec::new(), asked)
 }
 
-async fn readyz(
-    State(health): State<Arc<Health>>,
-    Query(query): Query<BTreeMap<String, String>>,
+async fn readyz(State(health): State<Arc<Health>>, asked: Asked) -> Response {
+    probe("readyz", health.run().await, asked)
+}
+
+async fn healthz(State(health): State<Arc<Health>>, asked: Asked) -> Response {
+    probe("healthz", health.run().await, asked)
+}
+
+/// What Kubernetes' probes answer: `ok`, or a line for each check where one fails or `verbose` is
+/// asked for. Checks can be asked for alone, or be left out with `exclude`.
+fn probe(
+    probe: &str,
+    outcomes: Vec<(&Check, Result<Value, String>)>,
+    (alone, Query(query)): Asked,
 ) -> Response {
-    let outcomes: Vec<_> = health
-        .run()
-        .await
-        .into_iter()
-        .filter(|(check, _)| check.readiness)
-        .collect();
-    let ready = outcomes.iter().all(|(_, outcome)| outcome.is_ok());
-    if ready && !query.contains_key("verbose") {
+    let ran = outcomes.into_iter().filter(|(check, _)| check.readiness);
+    let ran = ran.map(|(check, outcome)| (check.name, outcome.err()));
+    let mut checks: Vec<(&str, Option<String>)> =
+        std::iter::once(("ping", None)).chain(ran).collect();
+    if let Some(extract::Path(name)) = alone {
+        checks.retain(|(check, _)| *check == name);
+        if checks.is_empty() {
+            return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+        }
+    }
+    let excludes = query.iter().filter(|(key, _)| key == "exclude");
+    let mut excluded: Vec<&str> = excludes.map(|(_, name)| name.as_str()).collect();
+    let (mut text, mut ready) = (String::new(), true);
+    for (name, failure) in checks {
+        let given = excluded.len();
+        excluded.retain(|excluded| *excluded != name);
+        text += &match failure {
+            _ if excluded.len() < given => format!("[+]{name} excluded: ok\n"),
+            None => format!("[+]{name} ok\n"),
+            Some(reason) => {
+                ready = false;
+                format!("[-]{name} failed: {reason}\n")
+            }
+        };
+    }
+    if ready && !query.iter().any(|(key, _)| key == "verbose") {
         return "ok".into_response();
     }
-    let mut text: String = outcomes
-        .iter()
-        .map(|(check, outcome)| match outcome {
-            Ok(_) => format!("[+]{} ok\n", check.name),
-            Err(reason) => format!("[-]{} failed: {reason}\n", check.name),
-        })
-        .collect();
-    text.push_str(if ready {
-        "readyz check passed\n"
-    } else {
-        "readyz check failed\n"
-    });
+    if !excluded.is_empty() {
+        let names: Vec<_> = excluded.iter().map(|name| format!("{name:?}")).collect();
+        let names = names.join(",");
+        text += &format!("warn: some health checks cannot be excluded: no matches for {names}\n");
+    }
+    let end = if ready { "passed" } else { "failed" };
+    text += &format!("{probe} check {end}\n");
     (status(ready), text).into_response()
 }
 
@@ -207,5 +236,40 @@ mod tests {
             body.contains("[-]store failed: no answer within 1 s"),
             "{body}"
         );
+    }
+
+    #[tokio::test]
+    async fn checks_are_told_asked_for_alone_and_excluded() {
+        let health = Health::default()
+            .ready("store", || async { Err("away".to_owned()) })
+            .told("swarm", || async { Ok(Value::Null) });
+        let cases = [
+            ("/livez?verbose", 200, "[+]ping ok\nlivez check passed\n"),
+            (
+                "/readyz",
+                503,
+                "[+]ping ok\n[-]store failed: away\nreadyz check failed\n",
+            ),
+            (
+                "/healthz?verbose&exclude=store&exclude=x",
+                200,
+                "[+]ping ok\n[+]store excluded: ok\nwarn: some health checks cannot be excluded: no matches for \"x\"\nhealthz check passed\n",
+            ),
+            ("/readyz/ping", 200, "ok"),
+            (
+                "/readyz/store",
+                503,
+                "[-]store failed: away\nreadyz check failed\n",
+            ),
+            ("/livez/store", 404, "404 page not found\n"),
+            ("/readyz/swarm", 404, "404 page not found\n"),
+        ];
+        for (path, code, body) in cases {
+            assert_eq!(
+                ask(health.clone(), path).await,
+                (code, body.to_owned()),
+                "{path}"
+            );
+        }
     }
 }

@@ -209,7 +209,7 @@ async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &m
         Method::GET => limits.request,
         _ => limits.change,
     };
-    let asked = query.timeout()?.filter(|asked| !asked.is_zero());
+    let asked = query.timeout()?;
     let deadline = asked.map_or(most, |asked| asked.min(most));
     let work = async {
         let path = match target {
@@ -227,7 +227,7 @@ async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &m
             snapshot = server.inner.registry.snapshot();
         }
         let found = snapshot.find(&path.group, &path.version, &path.resource);
-        let def = found.ok_or(ApiError::NoSuchPath)?;
+        let def = found.ok_or_else(|| snapshot.no_such_path(&path.group))?;
         trail.resource = def.qualified_plural();
         let (body, memory) =
             request_body::read(flow, client, limits.body_bytes, &parts.headers, body).await?;
@@ -246,7 +246,7 @@ async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &m
             body,
             client,
             upgrade: parking_lot::Mutex::new(upgrade),
-            warnings: parking_lot::Mutex::default(),
+            warnings: parking_lot::Mutex::new(def.deprecation.iter().cloned().collect()),
         };
         run(call, parts.method, (place, memory)).await
     };
@@ -304,15 +304,16 @@ fn attributes(
     };
     let collection = resource.name.is_empty();
     let verb = match *method {
+        Method::GET if resource.watch => "watch",
         Method::GET | Method::HEAD if !collection => "get",
-        Method::GET if query.flag("watch")? => "watch",
+        Method::GET if query.flag("watch") => "watch",
         Method::GET | Method::HEAD => "list",
         Method::POST => "create",
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE if collection => "deletecollection",
         Method::DELETE => "delete",
-        _ => return Err(ApiError::MethodNotAllowed),
+        _ => "",
     };
     let ResourcePath {
         group,
@@ -321,6 +322,7 @@ fn attributes(
         resource,
         name,
         subresource,
+        watch: _,
     } = resource.clone();
     // A namespace is inside itself, and a selector that names one object reads that one.
     let namespace = match (group.as_str(), resource.as_str()) {

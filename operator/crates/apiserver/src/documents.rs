@@ -22,9 +22,14 @@ pub(crate) async fn answer(
     path: &str,
     headers: &HeaderMap,
 ) -> Reply {
-    if method != Method::GET {
-        return Err(ApiError::MethodNotAllowed);
+    let found = read(server, path, headers).await;
+    match *method {
+        Method::GET | Method::HEAD => found,
+        _ => found.and(Err(ApiError::MethodNotAllowed)),
     }
+}
+
+async fn read(server: &ApiServer, path: &str, headers: &HeaderMap) -> Reply {
     let path = path
         .strip_suffix('/')
         .filter(|path| !path.is_empty())
@@ -43,7 +48,11 @@ pub(crate) async fn answer(
             let found = found.or_else(|| server.inner.openapi.respond(&snapshot, path, headers));
             match found {
                 Some(found) => Ok(found),
-                None => beside(server, path).await,
+                None => match path.split('/').collect::<Vec<_>>().as_slice() {
+                    ["", "api", ..] => Err(snapshot.no_such_path("")),
+                    ["", "apis", group, ..] => Err(snapshot.no_such_path(group)),
+                    _ => beside(server, path).await,
+                },
             }
         }
     }
@@ -53,10 +62,10 @@ pub(crate) async fn answer(
 async fn beside(server: &ApiServer, path: &str) -> Reply {
     let routes = server.inner.beside.get().cloned().unwrap_or_default();
     let request = Request::get(path).body(Body::empty());
-    let request = request.map_err(|_| ApiError::NoSuchPath)?;
+    let request = request.map_err(|_| ApiError::PageNotFound)?;
     let Ok(answer) = routes.oneshot(request).await;
     match answer.status() {
-        StatusCode::NOT_FOUND => Err(ApiError::NoSuchPath),
+        StatusCode::NOT_FOUND => Err(ApiError::PageNotFound),
         _ => Ok(answer),
     }
 }

@@ -30,6 +30,8 @@ pub struct ResourcePath {
     pub name: String,
     /// Empty for the object itself.
     pub subresource: String,
+    /// `/api/v1/watch/…`, the old way to say `watch=true`.
+    pub watch: bool,
 }
 
 /// Reads a path.
@@ -42,6 +44,10 @@ pub fn parse(path: &str) -> Target {
         ["api", version, rest @ ..] => ("", *version, rest),
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
         _ => return Target::Other,
+    };
+    let (watch, rest) = match rest {
+        ["watch", watched @ ..] if !watched.is_empty() => (true, watched),
+        _ => (false, rest),
     };
     let (namespace, rest) = match rest {
         // `/namespaces/NAME/status` is the namespace's own subresource.
@@ -62,14 +68,15 @@ pub fn parse(path: &str) -> Target {
         resource: resource.to_owned(),
         name: name.to_owned(),
         subresource: subresource.to_owned(),
+        watch,
     })
 }
 
 /// Decoded segments; `None` for empty ones inside the path, for bad encoding, and for an encoded
-/// slash. One trailing slash is what some clients send and means nothing.
+/// slash. Trailing slashes are what some clients send and mean nothing.
 fn segments(path: &str) -> Option<Vec<String>> {
     let path = path.strip_prefix('/')?;
-    let path = path.strip_suffix('/').unwrap_or(path);
+    let path = path.trim_end_matches('/');
     path.split('/')
         .map(|segment| {
             let decoded = percent_decode_str(segment).decode_utf8().ok()?;
@@ -91,7 +98,34 @@ mod tests {
             resource,
             name,
             subresource,
+            watch: false,
         })
+    }
+
+    #[test]
+    fn deprecated_watches() {
+        let watched = |text: &str| match parse(text) {
+            Target::Resource(path) => (path.watch, path.namespace, path.resource, path.name),
+            Target::Other => Default::default(),
+        };
+        let expected = |namespace: &str, resource: &str, name: &str| {
+            (true, namespace.into(), resource.into(), name.into())
+        };
+        let cases = [
+            ("/api/v1/watch/secrets", ["", "secrets", ""]),
+            ("/api/v1/watch/namespaces/a", ["", "namespaces", "a"]),
+            (
+                "/apis/g.io/v2/watch/namespaces/a/routes/r",
+                ["a", "routes", "r"],
+            ),
+        ];
+        for (text, [namespace, resource, name]) in cases {
+            assert_eq!(watched(text), expected(namespace, resource, name), "{text}");
+        }
+        assert_eq!(
+            parse("/api/v1/watch"),
+            path(["", "v1", "", "watch", "", ""])
+        );
     }
 
     #[test]
@@ -106,7 +140,7 @@ mod tests {
                 path(["", "v1", "", "namespaces", "", ""]),
             ),
             (
-                "/api/v1/namespaces/a",
+                "/api/v1/namespaces/a//",
                 path(["", "v1", "", "namespaces", "a", ""]),
             ),
             (

@@ -67,6 +67,10 @@ pub enum ApiError {
     /// No such path or resource.
     #[error("the server could not find the requested resource")]
     NoSuchPath,
+    /// The same, where Kubernetes itself has nothing to say: outside the API, and for groups that
+    /// it does not know.
+    #[error("404 page not found\n")]
+    PageNotFound,
     /// The name is taken.
     #[error("{} \"{}\" already exists", .0.qualified(), .0.name)]
     AlreadyExists(Subject),
@@ -136,11 +140,19 @@ pub enum ApiError {
     /// The resource cannot do this.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    /// The same, of a custom resource.
+    #[error("{verb} is not supported on resources of kind \"{}\"", .subject.qualified())]
+    MethodNotSupported {
+        /// The resource.
+        subject: Subject,
+        /// Empty for methods that are no verbs.
+        verb: &'static str,
+    },
     /// The resource cannot do this, and what can be done instead.
     #[error("{0}")]
     NotOffered(String),
-    /// None of the media types in `Accept` is served.
-    #[error("only the following media types are accepted: {0}")]
+    /// Nothing that `Accept` names can be served.
+    #[error("{0}")]
     NotAcceptable(String),
     /// The body has a media type that is not read here.
     #[error("{0}")]
@@ -201,22 +213,21 @@ impl ApiError {
         }
     }
 
-    /// A problem of an option of a request; `options` is their kind, for example `ListOptions`.
-    pub fn invalid_option(options: &str, problem: FieldError) -> Self {
+    /// Problems of the options of a request; `options` is their kind, for example `ListOptions`.
+    pub fn invalid_options(options: &str, problems: Vec<FieldError>) -> Self {
         let subject = Subject {
             group: "meta.k8s.io".to_owned(),
             resource: options.to_owned(),
             name: String::new(),
         };
-        Self::Invalid {
-            subject,
-            problems: vec![problem],
-        }
+        Self::Invalid { subject, problems }
     }
 
     fn code_and_reason(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::NotFound(_) | Self::NoSuchPath => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::NotFound(_) | Self::NoSuchPath | Self::PageNotFound => {
+                (StatusCode::NOT_FOUND, "NotFound")
+            }
             Self::AlreadyExists(_) | Self::Leaving(_) => (StatusCode::CONFLICT, "AlreadyExists"),
             Self::Conflict { .. } | Self::ApplyConflict(_) => (StatusCode::CONFLICT, "Conflict"),
             Self::Invalid { .. } | Self::Unprocessable(_) => {
@@ -231,7 +242,7 @@ impl ApiError {
             Self::TooLargeResourceVersion { .. } | Self::Timeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "Timeout")
             }
-            Self::MethodNotAllowed | Self::NotOffered(_) => {
+            Self::MethodNotAllowed | Self::MethodNotSupported { .. } | Self::NotOffered(_) => {
                 (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
             }
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
@@ -269,6 +280,7 @@ impl ApiError {
             | Self::Leaving(subject)
             | Self::Conflict { subject, .. }
             | Self::Invalid { subject, .. }
+            | Self::MethodNotSupported { subject, .. }
             | Self::Forbidden { subject, .. }
             | Self::NamespaceTerminating { subject, .. } => Some(subject),
             _ => None,
@@ -343,7 +355,9 @@ impl ApiError {
         {
             status.remove("reason");
         }
-        if !details.is_empty() {
+        // Answers that know nothing of the resource say so.
+        let empty = matches!(self, Self::NoSuchPath | Self::MethodNotAllowed);
+        if empty || !details.is_empty() {
             status["details"] = Value::Object(details);
         }
         status
@@ -353,15 +367,23 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (code, reason) = self.code_and_reason();
-        let mut response = (code, self.status().to_string()).into_response();
+        let plain = matches!(self, Self::PageNotFound);
+        let body = match plain {
+            true => self.to_string(),
+            false => self.status().to_string(),
+        };
+        let mut response = (code, body).into_response();
         let name = self.subject().map(|subject| subject.name.clone());
         let name = name.unwrap_or_default();
         response.extensions_mut().insert(Outcome { reason, name });
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        if plain {
+            let nosniff = HeaderValue::from_static("nosniff");
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        } else {
+            let json = HeaderValue::from_static("application/json");
+            headers.insert(header::CONTENT_TYPE, json);
+        }
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

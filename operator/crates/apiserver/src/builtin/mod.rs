@@ -206,6 +206,7 @@ fn stored_as(
         storage: storage_name(names.group, names.plural),
         conversion: None,
         backing: Backing::Stored,
+        deprecation: None,
     })
 }
 

@@ -64,9 +64,13 @@ pub fn builtin(group: &str, kind: &str) -> Vec<PrinterColumn> {
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole")
         | ("", "LimitRange")
         | ("apiextensions.k8s.io", "CustomResourceDefinition") => {
-            vec![text("Created At", CREATED, |o| {
+            let created = text("Created At", CREATED, |o| {
                 o["metadata"]["creationTimestamp"].clone()
-            })]
+            });
+            vec![PrinterColumn {
+                kind: "date".into(),
+                ..created
+            }]
         }
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => binding(),
         _ => Vec::new(),
@@ -168,7 +172,7 @@ fn event() -> Vec<PrinterColumn> {
             format!("{kind}/{}", about["name"].as_str().unwrap_or_default()).into()
         }),
         wide("Subobject", "Which part of the object", |o| {
-            subject(o)["fieldPath"].clone()
+            subject(o)["fieldPath"].as_str().unwrap_or_default().into()
         }),
         wide("Source", "Who reported it", |o| {
             let source = if o["source"].is_object() {
@@ -201,7 +205,6 @@ fn event() -> Vec<PrinterColumn> {
                 .and_then(Value::as_i64)
                 .filter(|count| *count > 0)
                 .unwrap_or(1)
-                .to_string()
                 .into()
         }),
         PrinterColumn {
@@ -444,11 +447,11 @@ mod tests {
                     "Normal",
                     "Updated",
                     "deployment/web",
-                    null,
+                    "",
                     "c, h",
                     "done",
                     unknown,
-                    "3",
+                    3,
                     "e"
                 ]),
                 "{group}"

@@ -1,9 +1,12 @@
 //! Discovery one document per group and version, as all clients understand it.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{groups, subresources};
-use crate::registry::{ResourceDef, Snapshot, Verb, api_version};
+use crate::registry::{Backing, ResourceDef, Snapshot, Verb, api_version};
 
 /// The document at `path`, which has no trailing slash.
 pub(super) fn document(snapshot: &Snapshot, path: &str) -> Option<Value> {
@@ -53,7 +56,7 @@ fn group_entry(group: &str, versions: &[String]) -> Value {
 fn resource_list(snapshot: &Snapshot, group: &str, version: &str) -> Option<Value> {
     let resources: Vec<_> = snapshot
         .of_version(group, version)
-        .flat_map(|def| entries(def))
+        .flat_map(|def| entries(snapshot, def))
         .collect();
     let kind = json!({"kind": "APIResourceList", "apiVersion": "v1"});
     let mut list = json!({"groupVersion": api_version(group, version), "resources": resources});
@@ -61,7 +64,16 @@ fn resource_list(snapshot: &Snapshot, group: &str, version: &str) -> Option<Valu
     (!resources.is_empty()).then_some(list)
 }
 
-fn entries(def: &ResourceDef) -> Vec<Value> {
+/// Changes with the version in which objects are stored.
+fn storage_version_hash(snapshot: &Snapshot, def: &ResourceDef) -> String {
+    let mut rows = snapshot.resources.iter();
+    let stored = rows.find(|row| row.storage == def.storage && row.conversion.is_none());
+    let stored = stored.map_or(def, |row| row);
+    let name = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
+    BASE64_STANDARD.encode(&Sha256::digest(name)[..8])
+}
+
+fn entries(snapshot: &Snapshot, def: &ResourceDef) -> Vec<Value> {
     let verbs: Vec<_> = def.verbs.iter().copied().map(Verb::as_str).collect();
     let mut main = json!({
         "name": &*def.plural, "singularName": &*def.singular, "namespaced": def.namespaced,
@@ -72,6 +84,9 @@ fn entries(def: &ResourceDef) -> Vec<Value> {
     }
     if !def.categories.is_empty() {
         main["categories"] = json!(def.categories);
+    }
+    if def.backing == Backing::Stored {
+        main["storageVersionHash"] = json!(storage_version_hash(snapshot, def));
     }
     let mut all = vec![main];
     for sub in subresources(def) {

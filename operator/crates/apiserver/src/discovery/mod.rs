@@ -11,10 +11,11 @@ mod aggregated;
 mod cache;
 mod legacy;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 
 pub(crate) use self::cache::{Document, DocumentCache};
+use crate::negotiate;
 use crate::registry::{ResourceDef, Snapshot};
 
 /// Answers discovery requests; one per server.
@@ -52,7 +53,12 @@ impl Discovery {
                     "application/json",
                 )),
             })?;
-        Some(document.respond(headers))
+        match version {
+            None => negotiate::form(headers).err(),
+            Some(_) => None,
+        }
+        .map(IntoResponse::into_response)
+        .or_else(|| Some(document.respond(headers)))
     }
 }
 
@@ -79,6 +85,9 @@ fn subresources(def: &ResourceDef) -> Vec<Subresource<'_>> {
     if def.subresources.finalize {
         all.push(own("finalize", &["update"]));
     }
+    if def.subresources.status {
+        all.push(own("status", READ_WRITE));
+    }
     if def.subresources.scale.is_some() {
         all.push(Subresource {
             name: "scale",
@@ -87,9 +96,6 @@ fn subresources(def: &ResourceDef) -> Vec<Subresource<'_>> {
             kind: "Scale",
             verbs: READ_WRITE,
         });
-    }
-    if def.subresources.status {
-        all.push(own("status", READ_WRITE));
     }
     if def.subresources.token {
         all.push(Subresource {
@@ -118,8 +124,8 @@ fn groups(snapshot: &Snapshot) -> Vec<(String, Vec<String>)> {
     groups
 }
 
-/// Kubernetes' order of versions: `v2`, `v1`, `v2beta1`, `v1alpha2`, then everything else.
-fn version_rank(version: &str) -> (u8, u32, u32, std::cmp::Reverse<String>) {
+/// Kubernetes' order of versions, the preferred one greatest: `v2`, `v1`, `v2beta1`, `v1alpha2`, then everything else.
+pub(crate) fn version_rank(version: &str) -> (u8, u32, u32, std::cmp::Reverse<String>) {
     let parsed = version.strip_prefix('v').and_then(|rest| {
         let digits = rest
             .find(|c: char| !c.is_ascii_digit())
@@ -179,6 +185,7 @@ pub(crate) mod tests {
             storage: storage_name(group, plural),
             conversion: None,
             backing: Backing::Stored,
+            deprecation: None,
         }
     }
 
@@ -275,7 +282,7 @@ pub(crate) mod tests {
             assert_eq!(
                 core["resources"][0],
                 json!({"name": "configmaps", "singularName": "configmap", "namespaced": true,
-                "kind": "ConfigMap", "shortNames": ["co"],
+                "kind": "ConfigMap", "shortNames": ["co"], "storageVersionHash": "qFsyl6wFWjQ=",
                 "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]})
             );
         }
@@ -300,10 +307,10 @@ pub(crate) mod tests {
             .collect();
         assert_eq!(
             names,
-            ["deployments", "deployments/scale", "deployments/status"]
+            ["deployments", "deployments/status", "deployments/scale"]
         );
         assert_eq!(
-            list["resources"][1],
+            list["resources"][2],
             json!({"name": "deployments/scale", "singularName": "", "namespaced": true,
             "group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"]})
         );
@@ -338,7 +345,7 @@ pub(crate) mod tests {
             json!({"group": "obiente.cloud", "version": "v1alpha1", "kind": "Deployment"})
         );
         assert_eq!(
-            deployments["subresources"][0]["responseKind"],
+            deployments["subresources"][1]["responseKind"],
             json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
         );
         assert_eq!(deployments["scope"], "Namespaced");

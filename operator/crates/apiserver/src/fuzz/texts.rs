@@ -121,11 +121,8 @@ pub(super) fn list_options(data: &[u8]) {
     let limit = query.limit();
     let results = [
         limit.clone().map(drop),
-        query.flag("watch").map(drop),
-        query.flag_if_set("force").map(drop),
         query.timeout_seconds().map(drop),
         query.resource_version().map(drop),
-        query.version_match().map(drop),
         query.dry_run().map(drop),
         query.check_field_manager(),
         query.field_validation().map(drop),

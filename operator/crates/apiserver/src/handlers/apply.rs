@@ -64,7 +64,7 @@ impl Stated {
             let problem = FieldError::required("fieldManager", "is required for apply patch");
             return Err(call.query.invalid(problem));
         }
-        let force = call.query.flag("force")?;
+        let force = call.query.flag("force");
         let mut decoded = decode::yaml_body(&call.body)?;
         if decoded.value.is_null() {
             decoded.value = json!({});

@@ -155,7 +155,7 @@ pub(crate) fn options(call: &Call) -> Result<DeleteOptions, ApiError> {
     options.policy = policy(
         &call.query,
         call.query.set("propagationPolicy"),
-        flag_text(&call.query)?,
+        call.query.flag_if_set("orphanDependents"),
     )?;
     if call.body.is_empty() {
         return Ok(options);
@@ -195,10 +195,6 @@ fn schema() -> &'static Schema {
     static SCHEMA: LazyLock<Schema> =
         LazyLock::new(|| core::schema::<Options>().unwrap_or_default());
     &SCHEMA
-}
-
-fn flag_text(query: &Query) -> Result<Option<bool>, ApiError> {
-    query.flag_if_set("orphanDependents")
 }
 
 fn policy(

@@ -18,6 +18,8 @@ use crate::selector::Selection;
 use crate::status_error::ApiError;
 use crate::validation::FieldError;
 
+const MATCH: &str = "resourceVersionMatch";
+
 /// What a continue token says. Revision 0: at whatever is newest.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Token {
@@ -35,13 +37,13 @@ impl Token {
     }
 
     pub(crate) fn decode(text: &str) -> Result<Self, ApiError> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
-        let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        token.ok_or_else(|| {
-            ApiError::BadRequest(
-                "continue key is not valid: it must be one that this server gave out".to_owned(),
-            )
-        })
+        let error = |error: &dyn std::error::Error| {
+            let message = format!("invalid continue token: continue key is not valid: {error}");
+            ApiError::BadRequest(message)
+        };
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text);
+        let bytes = bytes.map_err(|problem| error(&problem))?;
+        serde_json::from_slice(&bytes).map_err(|problem| error(&problem))
     }
 }
 
@@ -61,11 +63,12 @@ pub(crate) async fn list(call: &Call) -> Reply {
         after: token
             .as_ref()
             .map(|token| (token.namespace.as_str().into(), token.name.as_str().into())),
-        limit,
+        // What any state will do for comes from memory, in one piece.
+        limit: limit.filter(|_| at != Consistency::Cached),
     };
     let page = match call.server.inner.store.list(query).await {
         Ok(page) => page,
-        Err(store::Error::Compacted { .. }) if token.is_some() => return Err(expired(token)),
+        Err(store::Error::Compacted { .. }) => return Err(expired(token)),
         Err(error) => return Err(error.into()),
     };
     let next = page
@@ -89,6 +92,7 @@ pub(super) fn selection(call: &Call) -> Result<Selection, ApiError> {
         parameter("labelSelector"),
         parameter("fieldSelector"),
     )
+    .map(|selection| selection.named(&call.path.name))
 }
 
 /// The namespace of the request, or all.
@@ -108,22 +112,61 @@ fn next_token(revision: u64, last: &Object) -> String {
 }
 
 fn expired(token: Option<Token>) -> ApiError {
+    let Some(token) = token else {
+        return ApiError::Expired {
+            message: "The resourceVersion for the provided list is too old.".to_owned(),
+            next: None,
+        };
+    };
     let message = "The provided continue parameter is too old to display a consistent list result. You can start \
         a new list without the continue parameter, or use the continue token in this response to retrieve the \
         remainder of the results. Continuing with the provided token results in an inconsistent list - objects \
         that were created, modified, or deleted between the time the first chunk was returned and now may show \
         up in the list.";
-    let next = token.map(|token| {
-        Token {
-            revision: 0,
-            ..token
-        }
-        .encode()
-    });
+    let again = Token {
+        revision: 0,
+        ..token
+    };
     ApiError::Expired {
         message: message.to_owned(),
-        next,
+        next: Some(again.encode()),
     }
+}
+
+/// Do the parameters of a list go together?
+fn check(query: &Query) -> Result<(), ApiError> {
+    let mut problems = Vec::new();
+    let mut forbidden = |field: &str, detail| problems.push(FieldError::forbidden(field, detail));
+    let (version, how) = (query.set("resourceVersion"), query.set(MATCH));
+    if how.is_some() && version.is_none() {
+        forbidden(
+            MATCH,
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        );
+    }
+    if how.is_some() && query.set("continue").is_some() {
+        forbidden(
+            MATCH,
+            "resourceVersionMatch is forbidden when continue is provided",
+        );
+    }
+    if how == Some("Exact") && version == Some("0") {
+        forbidden(
+            MATCH,
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        );
+    }
+    if query.flag_if_set("sendInitialEvents").is_some() {
+        forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        );
+    }
+    if let Some(how) = how.filter(|_| query.version_match() == VersionMatch::Unset) {
+        let supported = ["Exact", "NotOlderThan", ""];
+        problems.push(FieldError::not_supported(MATCH, how, &supported));
+    }
+    query.check(problems)
 }
 
 /// The rules of `resourceVersion` and `resourceVersionMatch` for lists.
@@ -132,23 +175,12 @@ pub(crate) fn consistency(
     token: Option<&Token>,
     limit: Option<usize>,
 ) -> Result<Consistency, ApiError> {
-    let (version, how) = (query.resource_version()?, query.version_match()?);
-    let forbidden =
-        |detail: &str| query.invalid(FieldError::forbidden("resourceVersionMatch", detail));
-    if query.flag_if_set("sendInitialEvents")?.is_some() {
-        let problem = FieldError::forbidden(
-            "sendInitialEvents",
-            "sendInitialEvents is forbidden for list",
-        );
-        return Err(query.invalid(problem));
-    }
+    check(query)?;
     if let Some(token) = token {
-        if how != VersionMatch::Unset {
-            return Err(forbidden(
-                "resourceVersionMatch is forbidden when continue is provided",
-            ));
-        }
-        if version.is_some_and(|version| version != 0) {
+        if query
+            .set("resourceVersion")
+            .is_some_and(|version| version != "0")
+        {
             let message = "specifying resource version is not allowed when using continue";
             return Err(ApiError::BadRequest(message.to_owned()));
         }
@@ -158,21 +190,15 @@ pub(crate) fn consistency(
             Consistency::Exact(token.revision)
         });
     }
-    match (version, how) {
-        (None, VersionMatch::Unset) => Ok(Consistency::Latest),
-        (None, _) => Err(forbidden(
-            "resourceVersionMatch is forbidden unless resourceVersion is provided",
-        )),
-        (Some(0), VersionMatch::Exact) => Err(forbidden(
-            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-        )),
-        (Some(0), _) => Ok(Consistency::Cached),
-        (Some(version), VersionMatch::Exact) => Ok(Consistency::Exact(version)),
+    Ok(match (query.resource_version()?, query.version_match()) {
+        (None, _) => Consistency::Latest,
+        (Some(0), _) => Consistency::Cached,
+        (Some(version), VersionMatch::Exact) => Consistency::Exact(version),
         // Without a word about how, the first page of a list is read exactly there, for clients
         // older than the word.
-        (Some(version), VersionMatch::Unset) if limit.is_some() => Ok(Consistency::Exact(version)),
-        (Some(version), _) => Ok(Consistency::NotOlderThan(version)),
-    }
+        (Some(version), VersionMatch::Unset) if limit.is_some() => Consistency::Exact(version),
+        (Some(version), _) => Consistency::NotOlderThan(version),
+    })
 }
 
 #[cfg(test)]
@@ -225,6 +251,19 @@ mod tests {
             let limit = query.limit().unwrap();
             assert_eq!(consistency(&query, None, limit).ok(), expected, "{text}");
         }
+        let error = consistency(
+            &Query::parse("resourceVersionMatch=x&continue=y"),
+            None,
+            None,
+        );
+        let expected = [
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            "resourceVersionMatch is forbidden when continue is provided",
+            r#"supported values: "Exact", "NotOlderThan", """#,
+        ];
+        let message = error.unwrap_err().to_string();
+        let told = expected.iter().all(|part| message.contains(part));
+        assert!(told, "{message}");
         let token = |revision| Token {
             revision,
             namespace: String::new(),

@@ -40,7 +40,7 @@ pub(crate) use write::{Part, Proposal, conflict, is_held, received, rewrite, tra
 
 use crate::authn::UserInfo;
 use crate::flow;
-use crate::negotiate::{Include, Renderer};
+use crate::negotiate::{Include, Renderer, View};
 use crate::registry::ResourceDef;
 use crate::request_info::ResourcePath;
 use crate::server::ApiServer;
@@ -142,7 +142,10 @@ pub(crate) fn renderer(
     query: &Query,
 ) -> Result<Renderer, ApiError> {
     let form = crate::negotiate::form(headers)?;
-    let include = Include::parse(query.get("includeObject").unwrap_or_default())?;
+    let include = match form.view {
+        View::Table => Include::parse(query.get("includeObject").unwrap_or_default())?,
+        _ => Include::default(),
+    };
     Ok(Renderer {
         def: def.clone(),
         form,

@@ -1,6 +1,7 @@
 //! Query parameters. Those that are not known are ignored, as clients expect; those that are
 //! known and wrong are refused.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use http::Method;
@@ -67,7 +68,15 @@ impl Query {
 
     /// The error of a wrong parameter.
     pub(crate) fn invalid(&self, problem: FieldError) -> ApiError {
-        ApiError::invalid_option(self.options, problem)
+        ApiError::invalid_options(self.options, vec![problem])
+    }
+
+    /// The error of parameters with these problems, if there are any.
+    pub(crate) fn check(&self, problems: Vec<FieldError>) -> Result<(), ApiError> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::invalid_options(self.options, problems))
     }
 
     /// The first value of a parameter.
@@ -87,83 +96,63 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A switch: there without a value, or with a true one.
-    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
-        self.flag_if_set(name)
-            .map(|value| value.unwrap_or_default())
+    /// A switch: there with anything but a false value.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.flag_if_set(name).unwrap_or_default()
     }
 
     /// A switch that can also be left out.
-    pub(crate) fn flag_if_set(&self, name: &str) -> Result<Option<bool>, ApiError> {
-        match self.get(name) {
-            None => Ok(None),
-            // As Kubernetes reads it: on unless it says off.
-            Some(value) => Ok(Some(!matches!(value, "0" | "false" | "False" | "FALSE"))),
-        }
+    pub(crate) fn flag_if_set(&self, name: &str) -> Option<bool> {
+        let value = self.get(name)?;
+        Some(value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
-    fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+    fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |text: &str| {
-            text.parse()
-                .map_err(|_| bad(name, text, "must be a number that is not negative"))
+            let error = |error| ApiError::BadRequest(go_parse_error("ParseInt", text, &error));
+            text.parse().map_err(error)
         };
-        self.set(name).map(parse).transpose()
+        self.get(name).map(parse).transpose()
     }
 
-    /// Most items of a page; 0 is no limit.
+    /// Most items of a page; 0 and less are no limit.
     pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
         let limit = self.number("limit")?.filter(|limit| *limit > 0);
         Ok(limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 
-    /// How long a watch runs.
+    /// How long a watch runs; less than nothing is over at once.
     pub(crate) fn timeout_seconds(&self) -> Result<Option<Duration>, ApiError> {
-        let asked = self
-            .number("timeoutSeconds")?
-            .filter(|seconds| *seconds > 0);
-        Ok(asked.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WATCH)))
+        let asked = self.number("timeoutSeconds")?.filter(|asked| *asked != 0);
+        let length = |asked| Duration::from_secs(u64::try_from(asked).unwrap_or_default());
+        Ok(asked.map(|asked| length(asked).min(LONGEST_WATCH)))
     }
 
     /// `resourceVersion`; `None` when unset.
     pub(crate) fn resource_version(&self) -> Result<Option<u64>, ApiError> {
         let parse = |text: &str| {
-            text.parse().map_err(|_| {
-                bad(
-                    "resourceVersion",
-                    text,
-                    "must be a resourceVersion that this server gave out",
-                )
-            })
+            let error = |error| {
+                let detail = go_parse_error("ParseUint", text, &error);
+                let problem = FieldError::invalid("resourceVersion", text, detail);
+                ApiError::BadRequest(format!("invalid resource version: {problem}"))
+            };
+            text.parse().map_err(error)
         };
         self.set("resourceVersion").map(parse).transpose()
     }
 
-    /// `resourceVersionMatch`.
-    pub(crate) fn version_match(&self) -> Result<VersionMatch, ApiError> {
-        match self.set("resourceVersionMatch") {
-            None => Ok(VersionMatch::Unset),
-            Some("NotOlderThan") => Ok(VersionMatch::NotOlderThan),
-            Some("Exact") => Ok(VersionMatch::Exact),
-            Some(other) => {
-                let problem = FieldError::not_supported(
-                    "resourceVersionMatch",
-                    other,
-                    &["Exact", "NotOlderThan"],
-                );
-                Err(self.invalid(problem))
-            }
+    /// `resourceVersionMatch`, once it has been checked.
+    pub(crate) fn version_match(&self) -> VersionMatch {
+        match self.get("resourceVersionMatch") {
+            Some("NotOlderThan") => VersionMatch::NotOlderThan,
+            Some("Exact") => VersionMatch::Exact,
+            _ => VersionMatch::Unset,
         }
     }
 
     /// Checks `gracePeriodSeconds`: nothing here takes time to go.
     pub(crate) fn grace_period(&self) -> Result<(), ApiError> {
-        match self.set("gracePeriodSeconds").map(str::parse::<i64>) {
-            Some(Err(_)) => {
-                let text = self.get("gracePeriodSeconds").unwrap_or_default();
-                Err(bad("gracePeriodSeconds", text, "must be a number"))
-            }
-            _ => Ok(()),
-        }
+        self.number("gracePeriodSeconds").map(drop)
     }
 
     /// Validate and answer, but write nothing.
@@ -224,18 +213,30 @@ impl Query {
         })
     }
 
-    /// `timeout`, as Go writes durations.
+    /// `timeout`, as Go writes durations; `None` for one that has passed already.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
-        let parse = |text: &str| {
-            go_duration(text)
-                .ok_or_else(|| bad("timeout", text, "must be a duration such as 30s or 1m30s"))
+        let Some(text) = self.set("timeout") else {
+            return Ok(None);
         };
-        self.set("timeout").map(parse).transpose()
+        if text.strip_prefix('-').and_then(go_duration).is_some() {
+            return Ok(None);
+        }
+        let asked = go_duration(text).ok_or_else(|| {
+            ApiError::BadRequest(format!(
+                "invalid timeout specified in the request URL - time: invalid duration {text:?}"
+            ))
+        })?;
+        Ok(Some(asked).filter(|asked| !asked.is_zero()))
     }
 }
 
-fn bad(name: &str, value: &str, detail: &str) -> ApiError {
-    ApiError::BadRequest(format!("{name}: Invalid value: {value:?}: {detail}"))
+/// The error of Go's `strconv`, which clients know.
+fn go_parse_error(function: &str, text: &str, error: &ParseIntError) -> String {
+    let why = match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {text:?}: {why}")
 }
 
 /// `1h2m3.5s`, `300ms`; a bare `0` too.
@@ -304,28 +305,53 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_switches() {
+        let query = Query::parse("limit=-1&timeoutSeconds=-1&watch&a=0&b=FALSE&c=x&timeout=-1s");
+        assert_eq!(query.limit().unwrap(), None);
+        assert_eq!(query.timeout_seconds().unwrap(), Some(Duration::ZERO));
+        assert_eq!(query.timeout().unwrap(), None);
+        let flags = ["watch", "a", "b", "c", "d"].map(|name| query.flag_if_set(name));
+        assert_eq!(
+            flags,
+            [Some(true), Some(false), Some(false), Some(true), None]
+        );
+        let forever = Query::parse(&format!("timeoutSeconds={}", i64::MAX));
+        assert_eq!(forever.timeout_seconds().unwrap(), Some(LONGEST_WATCH));
+    }
+
+    #[test]
     fn wrong_values_are_refused() {
-        assert!(Query::parse("limit=-1").limit().is_err());
-        assert!(
-            Query::parse("resourceVersion=abc")
-                .resource_version()
-                .is_err()
-        );
-        assert!(
-            Query::parse("resourceVersionMatch=x")
-                .version_match()
-                .is_err()
-        );
+        let message = |text: &str| {
+            let query = Query::parse(text);
+            let numbers = query.limit().map(drop).and(query.timeout().map(drop));
+            let read = numbers.and(query.resource_version().map(drop));
+            read.unwrap_err().to_string()
+        };
+        let cases = [
+            ("limit=", r#"strconv.ParseInt: parsing "": invalid syntax"#),
+            (
+                "limit=x",
+                r#"strconv.ParseInt: parsing "x": invalid syntax"#,
+            ),
+            (
+                "limit=9223372036854775808",
+                r#"strconv.ParseInt: parsing "9223372036854775808": value out of range"#,
+            ),
+            (
+                "timeout=1",
+                r#"invalid timeout specified in the request URL - time: invalid duration "1""#,
+            ),
+            (
+                "resourceVersion=-1",
+                r#"invalid resource version: resourceVersion: Invalid value: "-1": strconv.ParseUint: parsing "-1": invalid syntax"#,
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(message(text), expected, "{text}");
+        }
         assert!(Query::parse("dryRun=Some").dry_run().is_err());
         assert!(Query::parse("dryRun=All").dry_run().unwrap());
-        assert!(
-            Query::parse("fieldValidation=strict")
-                .field_validation()
-                .is_err()
-        );
-        assert!(!Query::parse("watch=false").flag("watch").unwrap());
-        assert!(Query::parse("watch").flag("watch").unwrap());
-        let forever = Query::parse(&format!("timeoutSeconds={}", u64::MAX));
-        assert_eq!(forever.timeout_seconds().unwrap(), Some(LONGEST_WATCH));
+        let strict = Query::parse("fieldValidation=strict");
+        assert!(strict.field_validation().is_err());
     }
 }

@@ -44,7 +44,7 @@ impl Format {
             "application/apply-patch+yaml" => Self::Apply,
             _ => return Err(unsupported(&call.def)),
         };
-        if format != Self::Apply && call.query.flag("force")? {
+        if format != Self::Apply && call.query.flag("force") {
             let problem =
                 FieldError::forbidden("force", "may not be specified for non-apply patch");
             return Err(call.query.invalid(problem));

@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::list::{namespace, selection};
-use super::options::VersionMatch;
 use super::{Call, Query, Reply, websocket};
 use crate::audit;
 use crate::flow::Share;
@@ -46,7 +45,9 @@ impl Streaming {
 
 /// `GET …?watch=true` of a collection.
 pub(crate) async fn watch(call: &Call) -> Reply {
-    let bookmarks = call.query.flag("allowWatchBookmarks")?;
+    let bookmarks = call.query.flag("allowWatchBookmarks");
+    // Of no use here, and refused all the same when it is wrong.
+    call.query.limit()?;
     let timeout = call
         .query
         .timeout_seconds()?
@@ -104,31 +105,38 @@ fn default_timeout(least: Duration) -> Duration {
     least.mul_f64(1.0 + rand::rng().random::<f64>())
 }
 
+/// Where a watch begins, if its parameters go together.
 fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
-    let forbidden = |field: &str, detail: &str| query.invalid(FieldError::forbidden(field, detail));
-    let (version, how) = (query.resource_version()?, query.version_match()?);
-    match (query.flag_if_set("sendInitialEvents")?, how) {
-        (None, VersionMatch::Unset) => Ok(match version {
-            None | Some(0) => WatchFrom::Now,
-            Some(version) => WatchFrom::After(version),
-        }),
-        (None, _) => {
-            let detail =
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-            Err(forbidden("resourceVersionMatch", detail))
-        }
-        (Some(true), VersionMatch::NotOlderThan) => Ok(WatchFrom::InitialEvents(
-            version.filter(|version| *version > 0),
-        )),
-        (Some(false), VersionMatch::NotOlderThan) => Ok(match version {
-            None | Some(0) => WatchFrom::After(server.inner.store.revision()),
-            Some(version) => WatchFrom::After(version),
-        }),
-        (Some(_), _) => {
-            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-            Err(forbidden("resourceVersionMatch", detail))
-        }
+    const MATCH: &str = "resourceVersionMatch";
+    let (mut initial, mut how) = (query.flag_if_set("sendInitialEvents"), query.set(MATCH));
+    let anywhere = matches!(query.set("resourceVersion"), None | Some("0"));
+    // A watch from anywhere begins with what is there, and says where that ends.
+    if initial.is_none() && how.is_none() && anywhere {
+        (initial, how) = (Some(true), Some("NotOlderThan"));
     }
+    let not_older = how == Some("NotOlderThan");
+    let mut problems = Vec::new();
+    let mut forbidden = |detail| problems.push(FieldError::forbidden(MATCH, detail));
+    if initial.is_some() && !not_older {
+        forbidden("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    }
+    if how.is_some() && initial.is_none() {
+        forbidden(
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        );
+    }
+    if how.is_some() && query.set("continue").is_some() {
+        forbidden("resourceVersionMatch is forbidden when continue is provided");
+    }
+    if let Some(how) = how.filter(|_| !not_older) {
+        problems.push(FieldError::not_supported(MATCH, how, &["NotOlderThan"]));
+    }
+    query.check(problems)?;
+    Ok(match (initial, query.resource_version()?) {
+        (Some(true), version) => WatchFrom::InitialEvents(version),
+        (Some(false), Some(0)) | (_, None) => WatchFrom::After(server.inner.store.revision()),
+        (_, Some(version)) => WatchFrom::After(version),
+    })
 }
 
 /// The answer with these lines, over a socket where the client wants one.

@@ -26,8 +26,11 @@ pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
         .filter_map(|value| value.to_str().ok())
         .collect();
     let joined = values.join(",");
-    accept::negotiate(Some(&joined))
-        .ok_or_else(|| ApiError::NotAcceptable("application/json, application/yaml".to_owned()))
+    accept::negotiate(Some(&joined)).ok_or_else(|| {
+        let message =
+            "only the following media types are accepted: application/json, application/yaml";
+        ApiError::NotAcceptable(message.to_owned())
+    })
 }
 
 /// An answer that carries a value.

@@ -39,7 +39,7 @@ impl Include {
             "None" => Ok(Self::None),
             "Object" => Ok(Self::Object),
             other => Err(ApiError::BadRequest(format!(
-                "unrecognized includeObject value: {other}: must be None, Metadata or Object"
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
             ))),
         }
     }
@@ -54,8 +54,12 @@ pub(crate) struct ListPosition {
 }
 
 impl ListPosition {
-    fn metadata(&self) -> Value {
+    /// Lists of custom kinds always say how they go on.
+    fn metadata(&self, custom: bool) -> Value {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
+        if custom {
+            metadata["continue"] = json!("");
+        }
         if let Some(next) = &self.next {
             metadata["continue"] = json!(next);
         }
@@ -114,7 +118,7 @@ impl Renderer {
         let cells = columns::cells(&self.def, &object);
         let mut row = json!({"cells": cells});
         match self.include {
-            Include::None => {}
+            Include::None => row["object"] = Value::Null,
             Include::Metadata => row["object"] = partial(&object),
             Include::Object => row["object"] = object,
         }
@@ -146,7 +150,8 @@ impl Renderer {
             .iter()
             .map(|object| self.served(&object.json))
             .collect::<Result<Vec<_>, _>>()?;
-        let metadata = position.metadata();
+        let full = self.form.view == View::Full;
+        let metadata = position.metadata(self.def.custom && full);
         let value = match self.form.view {
             View::Full => {
                 json!({"kind": &*self.def.list_kind, "apiVersion": self.def.api_version(), "metadata": metadata, "items": items})
@@ -168,7 +173,7 @@ impl Renderer {
         let (kind, version) = (json!(&*self.def.list_kind), json!(self.def.api_version()));
         let head = format!(
             "{{\"kind\":{kind},\"apiVersion\":{version},\"metadata\":{},\"items\":[",
-            position.metadata()
+            position.metadata(self.def.custom)
         );
         let size: usize = objects.iter().map(|object| object.json.len() + 1).sum();
         let mut out = Vec::with_capacity(head.len() + size + 2);

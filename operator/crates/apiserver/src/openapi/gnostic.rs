@@ -116,6 +116,7 @@ fn path_item(out: &mut Message, item: &Value) {
 }
 
 fn operation(out: &mut Message, operation: &Value) {
+    out.texts(1, &operation["tags"]);
     out.text(3, &operation["description"]);
     out.text(5, &operation["operationId"]);
     out.texts(6, &operation["produces"]);

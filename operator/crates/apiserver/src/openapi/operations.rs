@@ -16,6 +16,8 @@ pub(super) struct Operation {
     pub action: &'static str,
     pub id: String,
     pub description: String,
+    /// What clients sort operations by.
+    pub tag: String,
     pub parameters: Vec<Parameter>,
     /// Name of the schema of the request's body.
     pub body: Option<String>,
@@ -144,6 +146,11 @@ const DELETE: &[Parameter] = &[
         "gracePeriodSeconds",
         "integer",
         "The duration in seconds before the object should be deleted.",
+    ),
+    query(
+        "orphanDependents",
+        "boolean",
+        "Deprecated: please use the PropagationPolicy. Should the dependent objects be orphaned?",
     ),
     query(
         "propagationPolicy",
@@ -322,17 +329,25 @@ fn operation(
         "deletecollection" => "delete",
         other => other,
     };
-    let scope = if def.namespaced { "Namespaced" } else { "" };
-    let group: String = def.group.split('.').map(capital).collect();
+    let scope = match part {
+        "ForAllNamespaces" => "",
+        _ if def.namespaced => "Namespaced",
+        _ => "",
+    };
+    let (before, after) = match part {
+        "Collection" => (part, ""),
+        _ => ("", part),
+    };
+    let group: String = def
+        .group
+        .trim_end_matches(".k8s.io")
+        .split('.')
+        .map(capital)
+        .collect();
     let group = if group.is_empty() {
         "Core".into()
     } else {
         group
-    };
-    let of = if part.is_empty() {
-        String::new()
-    } else {
-        format!("{} of ", part.to_lowercase())
     };
     let mut all = parameters.to_vec();
     if def.namespaced {
@@ -342,11 +357,17 @@ fn operation(
         method,
         action,
         id: format!(
-            "{verb}{group}{}{scope}{}{part}",
+            "{verb}{group}{}{before}{scope}{}{after}",
             capital(&def.version),
             def.kind
         ),
-        description: format!("{verb} {of}the specified {}", def.kind),
+        description: description(def, action, part),
+        tag: format!(
+            "{}{}_{}",
+            group[..1].to_lowercase(),
+            &group[1..],
+            def.version
+        ),
         parameters: all,
         body: None,
         consumes: &[],
@@ -356,6 +377,38 @@ fn operation(
             def.version.to_string(),
             def.kind.to_string(),
         ),
+    }
+}
+
+fn description(def: &ResourceDef, action: &str, part: &str) -> String {
+    let kind = &def.kind;
+    let of = match part {
+        "Status" | "Scale" | "Token" => format!("{} of ", part.to_lowercase()),
+        _ => String::new(),
+    };
+    let article = match kind.starts_with(['A', 'E', 'I', 'O', 'U']) {
+        true => "an",
+        false => "a",
+    };
+    match action {
+        "list" if def.custom => format!("list objects of kind {kind}"),
+        "list" => format!("list or watch objects of kind {kind}"),
+        "post" => format!("create {of}{article} {kind}"),
+        "delete" => format!("delete {article} {kind}"),
+        "deletecollection" => format!("delete collection of {kind}"),
+        "get" => format!("read {of}the specified {kind}"),
+        "patch" => format!("partially update {of}the specified {kind}"),
+        _ => format!("replace {of}the specified {kind}"),
+    }
+}
+
+/// The codes of success of an action, with their names.
+pub(super) fn answers(action: &str) -> &'static [(&'static str, &'static str)] {
+    match action {
+        "post" => &[("200", "OK"), ("201", "Created"), ("202", "Accepted")],
+        "put" | "patch" => &[("200", "OK"), ("201", "Created")],
+        "delete" => &[("200", "OK"), ("202", "Accepted")],
+        _ => &[("200", "OK")],
     }
 }
 

@@ -107,6 +107,9 @@ fn kind(def: &ResourceDef, refer: Refer) -> Value {
         _ => Map::new(),
     };
     schema.entry("type").or_insert_with(|| "object".into());
+    if def.custom {
+        complete(&mut schema, refer);
+    }
     let properties = schema.entry("properties").or_insert_with(|| json!({}));
     if let Some(properties) = properties.as_object_mut() {
         object_fields(
@@ -118,7 +121,43 @@ fn kind(def: &ResourceDef, refer: Refer) -> Value {
         "x-kubernetes-group-version-kind".into(),
         gvk(def, &def.kind),
     );
+    if def.custom && !def.selectable_fields.is_empty() {
+        let field = |path: &String| json!({"fieldPath": path});
+        let fields = def.selectable_fields.iter().map(field).collect();
+        schema.insert("x-kubernetes-selectable-fields".into(), fields);
+    }
     Value::Object(schema)
+}
+
+/// Writes out what the extensions of structural schemas imply, for those who do not know them.
+fn complete(node: &mut Map<String, Value>, refer: Refer) {
+    let says = |node: &Map<_, _>, name: &str| node.get(name) == Some(&Value::Bool(true));
+    if says(node, "x-kubernetes-int-or-string") && !node.contains_key("allOf") {
+        let both = json!([{"type": "integer"}, {"type": "string"}]);
+        node.entry("anyOf").or_insert(both);
+    }
+    let schemas = |value: &mut Value| {
+        if let Value::Object(inner) = value {
+            complete(inner, refer);
+        }
+    };
+    for keyword in ["items", "additionalProperties"] {
+        node.get_mut(keyword).into_iter().for_each(schemas);
+    }
+    let properties = node.get_mut("properties").and_then(Value::as_object_mut);
+    properties
+        .into_iter()
+        .flat_map(|all| all.values_mut())
+        .for_each(schemas);
+    if says(node, "x-kubernetes-embedded-resource") {
+        let properties = node.entry("properties").or_insert_with(|| json!({}));
+        if let Some(properties) = properties.as_object_mut() {
+            let metadata = described(refer(OBJECT_META), METADATA_DESCRIPTION);
+            object_fields(properties, metadata);
+        }
+        node.entry("required")
+            .or_insert_with(|| json!(["kind", "apiVersion"]));
+    }
 }
 
 fn list(def: &ResourceDef, refer: Refer) -> Value {

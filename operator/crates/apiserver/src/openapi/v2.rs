@@ -2,7 +2,7 @@
 //!
 //! v2 can say less than v3. As in Kubernetes, what it cannot say is left out rather than said
 //! wrongly, for old clients validate by it: where null is allowed or unknown fields are kept,
-//! nothing is specified; combinations and CEL rules are dropped.
+//! nothing is specified; combinations and defaults are dropped.
 
 use serde_json::{Map, Value, json};
 
@@ -41,14 +41,7 @@ fn reduce(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else {
         return;
     };
-    for keyword in [
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "not",
-        "x-kubernetes-validations",
-        "example",
-    ] {
+    for keyword in ["allOf", "anyOf", "oneOf", "not", "default", "example"] {
         node.remove(keyword);
     }
     let flag = |node: &Map<String, Value>, name: &str| node.get(name) == Some(&Value::Bool(true));
@@ -119,15 +112,16 @@ fn operation(operation: &Operation) -> Value {
             json!({"name": "body", "in": "body", "required": required, "schema": refer(body)}),
         );
     }
+    let mut responses = json!({"401": {"description": "Unauthorized"}});
+    for (code, name) in operations::answers(operation.action) {
+        responses[code] = json!({"description": name, "schema": refer(&operation.answer)});
+    }
     let (group, version, kind) = &operation.gvk;
     json!({
         "operationId": operation.id, "description": operation.description,
         "consumes": operation.consumes, "produces": ["application/json", "application/yaml"],
         "parameters": parameters,
-        "responses": {
-            "200": {"description": "OK", "schema": refer(&operation.answer)},
-            "401": {"description": "Unauthorized"},
-        },
+        "responses": responses, "schemes": ["https"], "tags": [operation.tag],
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
     })
@@ -154,7 +148,7 @@ mod tests {
             ),
             (
                 json!({"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "string", "nullable": true}, "b": {"type": "string", "default": "x"}}}),
-                json!({"type": "object", "required": ["b"], "properties": {"a": {}, "b": {"type": "string", "default": "x"}}}),
+                json!({"type": "object", "required": ["b"], "properties": {"a": {}, "b": {"type": "string"}}}),
             ),
             (
                 json!({"type": "array", "items": {"type": "string", "nullable": true}, "x-kubernetes-list-type": "set"}),

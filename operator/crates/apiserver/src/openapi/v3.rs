@@ -79,13 +79,16 @@ fn operation(operation: &Operation) -> Value {
             out
         })
         .collect();
+    let mut responses = json!({"401": {"description": "Unauthorized"}});
+    let schema = json!({"schema": reference(&operation.answer)});
+    for (code, name) in operations::answers(operation.action) {
+        let content = json!({"application/json": schema, "application/yaml": schema});
+        responses[code] = json!({"description": name, "content": content});
+    }
     let (group, version, kind) = &operation.gvk;
     let mut out = json!({
         "operationId": operation.id, "description": operation.description, "parameters": parameters,
-        "responses": {
-            "200": {"description": "OK", "content": {"application/json": {"schema": reference(&operation.answer)}}},
-            "401": {"description": "Unauthorized"},
-        },
+        "responses": responses, "tags": [operation.tag],
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
     });

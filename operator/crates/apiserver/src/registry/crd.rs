@@ -12,6 +12,7 @@ use super::{
     Subresources, Verb, Versions, api_version, storage_name,
 };
 use crate::columns::{JsonPath, JsonPathError};
+use crate::discovery::version_rank;
 use crate::schema::Schema;
 
 /// Why a definition cannot be served.
@@ -106,7 +107,7 @@ fn row(
         short_names: names.short_names.clone().unwrap_or_default(),
         categories: names.categories.clone().unwrap_or_default(),
         namespaced: crd.spec.scope == "Namespaced",
-        verbs: Verb::ALL,
+        verbs: Verb::CUSTOM,
         subresources,
         schema: versions.schemas[&api_version(&crd.spec.group, &version.name)].clone(),
         custom: true,
@@ -117,7 +118,31 @@ fn row(
         storage: storage_name(&crd.spec.group, &names.plural),
         conversion: (!unchanged).then(|| Conversion::Definition(versions.clone())),
         backing: Backing::Stored,
+        deprecation: deprecation(crd, version),
     })
+}
+
+/// What clients of a deprecated version are warned of; by default what to use instead, if there is
+/// something newer.
+fn deprecation(
+    crd: &CustomResourceDefinition,
+    version: &CustomResourceDefinitionVersion,
+) -> Option<String> {
+    if version.deprecated != Some(true) {
+        return None;
+    }
+    let (group, kind) = (&crd.spec.group, &crd.spec.names.kind);
+    let default = || {
+        let rank = |version: &&CustomResourceDefinitionVersion| version_rank(&version.name);
+        let newer = crd.spec.versions.iter().filter(|other| {
+            other.served && other.deprecated != Some(true) && rank(other) > rank(&version)
+        });
+        let instead = newer.max_by_key(rank);
+        let instead = instead.map(|newer| format!("; use {group}/{} {kind}", newer.name));
+        let instead = instead.unwrap_or_default();
+        format!("{group}/{} {kind} is deprecated{instead}", version.name)
+    };
+    Some(version.deprecation_warning.clone().unwrap_or_else(default))
 }
 
 fn schema(crd: &str, version: &CustomResourceDefinitionVersion) -> Result<Schema, CrdError> {
@@ -178,4 +203,57 @@ fn selectable_fields(version: &CustomResourceDefinitionVersion) -> Vec<String> {
     declared
         .map(|field| field.json_path.trim_start_matches('.').to_owned())
         .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn deprecated_versions_say_what_to_use_instead() {
+        let warnings = |versions: Value| {
+            let spec = json!({
+                "group": "shop.example", "scope": "Cluster",
+                "names": {"plural": "gadgets", "kind": "Gadget"}, "versions": versions,
+            });
+            let crd: CustomResourceDefinition =
+                serde_json::from_value(json!({"spec": spec})).unwrap();
+            let texts = crd
+                .spec
+                .versions
+                .iter()
+                .map(|version| deprecation(&crd, version));
+            texts.collect::<Vec<_>>()
+        };
+        let version = |name: &str, served: bool, deprecated: bool| json!({"name": name, "served": served, "storage": false, "deprecated": deprecated});
+        let mut told = version("v1alpha1", true, true);
+        told["deprecationWarning"] = json!("use something else");
+        let of_many = warnings(json!([
+            version("v2", false, false),
+            version("v1beta1", true, true),
+            version("v1beta2", true, false),
+            version("v1", true, false),
+            told,
+        ]));
+        let expected = [
+            None,
+            Some("shop.example/v1beta1 Gadget is deprecated; use shop.example/v1 Gadget"),
+            None,
+            None,
+            Some("use something else"),
+        ];
+        assert_eq!(of_many, expected.map(|text| text.map(str::to_owned)));
+        let newest = warnings(json!([
+            version("v1", true, false),
+            version("v2", true, true)
+        ]));
+        let expected = [
+            None,
+            Some("shop.example/v2 Gadget is deprecated".to_owned()),
+        ];
+        assert_eq!(newest, expected);
+    }
 }

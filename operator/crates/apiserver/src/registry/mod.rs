@@ -22,6 +22,7 @@ pub use strategy::{CustomStrategy, PlainStrategy, Strategy, StrategyError, View,
 
 use crate::columns::JsonPath;
 use crate::schema::Schema;
+use crate::status_error::ApiError;
 
 /// Something that can be asked of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,17 @@ impl Verb {
         Self::Get,
         Self::List,
         Self::Patch,
+        Self::Update,
+        Self::Watch,
+    ];
+    /// All verbs, in the order in which discovery shows them for custom kinds.
+    pub const CUSTOM: &'static [Self] = &[
+        Self::Delete,
+        Self::DeleteCollection,
+        Self::Get,
+        Self::List,
+        Self::Patch,
+        Self::Create,
         Self::Update,
         Self::Watch,
     ];
@@ -222,6 +234,8 @@ pub struct ResourceDef {
     pub conversion: Option<Conversion>,
     /// How its objects live.
     pub backing: Backing,
+    /// What clients of a deprecated version are warned of.
+    pub deprecation: Option<String>,
 }
 
 impl ResourceDef {
@@ -329,6 +343,15 @@ impl Snapshot {
             &*def.plural == plural && &*def.group == group && &*def.version == version
         };
         self.resources.iter().find(wanted)
+    }
+
+    /// The error for a path of this group that leads nowhere.
+    pub(crate) fn no_such_path(&self, group: &str) -> ApiError {
+        let mut rows = self.resources.iter();
+        match rows.any(|def| !def.custom && &*def.group == group) {
+            true => ApiError::NoSuchPath,
+            false => ApiError::PageNotFound,
+        }
     }
 
     /// Groups and their versions in discovery order.

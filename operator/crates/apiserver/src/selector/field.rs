@@ -6,10 +6,17 @@ use store::Key;
 
 /// Why a selector does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "invalid selector: '{0}'; can't understand '{1}': expected field=value, field==value or field!=value"
-)]
-pub(crate) struct FieldSelectorError(String, String);
+pub(crate) enum FieldSelectorError {
+    /// There is no operator.
+    #[error("invalid selector: '{0}'; can't understand '{1}'")]
+    NotUnderstood(String, String),
+    /// A backslash before a character that needs none.
+    #[error("invalid field selector: invalid escape sequence: {0}")]
+    Escape(String),
+    /// A character that needs a backslash, told by its number.
+    #[error("invalid field selector: unescaped character in value: {}", u32::from(*.0))]
+    Unescaped(char),
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
@@ -28,24 +35,27 @@ impl FieldSelector {
     /// # Errors
     /// The part that is not understood.
     pub(crate) fn parse(text: &str) -> Result<Self, FieldSelectorError> {
-        let error = |term: &str| FieldSelectorError(text.to_owned(), term.to_owned());
         let mut requirements = Vec::new();
         for term in split(text, ',').into_iter().filter(|term| !term.is_empty()) {
-            let at = term.find(['=', '!']).ok_or_else(|| error(term))?;
-            let (field, rest) = term.split_at(at);
-            let (equal, value) = match (rest.strip_prefix("!="), rest.strip_prefix("==")) {
-                (Some(value), _) => (false, value),
-                (_, Some(value)) => (true, value),
-                _ => (true, rest.strip_prefix('=').ok_or_else(|| error(term))?),
-            };
-            let value = unescape(value).ok_or_else(|| error(term))?;
+            let (field, equal, value) = operation(term).ok_or_else(|| {
+                FieldSelectorError::NotUnderstood(text.to_owned(), term.to_owned())
+            })?;
             requirements.push(Requirement {
-                field: field.trim().to_owned(),
+                field: field.to_owned(),
                 equal,
-                value,
+                value: unescape(value)?,
             });
         }
         Ok(Self { requirements })
+    }
+
+    /// Asks for one value more.
+    pub(crate) fn add(&mut self, field: &str, value: &str) {
+        self.requirements.push(Requirement {
+            field: field.to_owned(),
+            equal: true,
+            value: value.to_owned(),
+        });
     }
 
     /// Selects everything?
@@ -123,18 +133,33 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// `None` for an escape of anything but `\`, `,` and `=`, and for an `=` without one.
-fn unescape(text: &str) -> Option<String> {
+/// Field, whether equal or not, and value, by the first operator.
+fn operation(term: &str) -> Option<(&str, bool, &str)> {
+    term.char_indices().find_map(|(at, _)| {
+        let (field, rest) = term.split_at(at);
+        let not = rest.strip_prefix("!=").map(|value| (field, false, value));
+        let equal = || rest.strip_prefix("==").or(rest.strip_prefix('='));
+        not.or_else(|| equal().map(|value| (field, true, value)))
+    })
+}
+
+fn unescape(text: &str) -> Result<String, FieldSelectorError> {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
-            '\\' => out.push(chars.next().filter(|c| "\\,=".contains(*c))?),
-            '=' => return None,
+            '\\' => match chars.next() {
+                Some(c @ ('\\' | ',' | '=')) => out.push(c),
+                other => {
+                    let sequence = other.map_or("\\".to_owned(), |c| format!("\\{c}"));
+                    return Err(FieldSelectorError::Escape(sequence));
+                }
+            },
+            '=' => return Err(FieldSelectorError::Unescaped(c)),
             c => out.push(c),
         }
     }
-    Some(out)
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -177,8 +202,26 @@ mod tests {
 
     #[test]
     fn refused() {
-        for text in ["a", "a!b", "a=b=c", "a=\\x", "a,b=c"] {
-            assert!(FieldSelector::parse(text).is_err(), "{text}");
+        let cases = [
+            ("a", "invalid selector: 'a'; can't understand 'a'"),
+            ("a!b", "invalid selector: 'a!b'; can't understand 'a!b'"),
+            ("a,b=c", "invalid selector: 'a,b=c'; can't understand 'a'"),
+            (
+                "a=b=c",
+                "invalid field selector: unescaped character in value: 61",
+            ),
+            (
+                r"a=\x",
+                r"invalid field selector: invalid escape sequence: \x",
+            ),
+            (
+                r"a=\",
+                r"invalid field selector: invalid escape sequence: \",
+            ),
+        ];
+        for (text, message) in cases {
+            let error = FieldSelector::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), message, "{text}");
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::validation::{FieldError, aggregate, names};
+
 /// Longest selector that is read.
 const MAX_LENGTH: usize = 64 * 1024;
 
@@ -41,17 +43,19 @@ impl LabelSelector {
             at: 0,
         };
         let mut requirements = Vec::new();
-        while parser.peek().is_some() {
-            requirements.push(parser.requirement()?);
+        let mut expected = "!, identifier, or 'end of string'";
+        while !requirements.is_empty() || parser.peek().is_some() {
+            if !matches!(parser.peek(), Some(Token::Word(_) | Token::Mark("!"))) {
+                return Err(unexpected(parser.peek(), expected));
+            }
+            let requirement = parser.requirement();
+            requirements.push(requirement.map_err(|LabelSelectorError(message)| {
+                LabelSelectorError(format!("unable to parse requirement: {message}"))
+            })?);
             match parser.next() {
                 None => break,
-                Some(Token::Mark(",")) if parser.peek().is_some() => {}
-                other => {
-                    return Err(unexpected(
-                        other.as_ref(),
-                        "',' and another requirement, or the end",
-                    ));
-                }
+                Some(Token::Mark(",")) => expected = "identifier after ','",
+                other => return Err(unexpected(other.as_ref(), "',' or 'end of string'")),
             }
         }
         Ok(Self { requirements })
@@ -85,6 +89,15 @@ enum Token {
     Mark(&'static str),
 }
 
+impl Token {
+    fn text(&self) -> &str {
+        match self {
+            Self::Word(word) => word,
+            Self::Mark(mark) => mark,
+        }
+    }
+}
+
 /// Longest first.
 const MARKS: [&str; 9] = ["==", "!=", "=", "!", ",", "(", ")", ">", "<"];
 
@@ -111,12 +124,8 @@ fn tokens(text: &str) -> Vec<Token> {
 }
 
 fn unexpected(found: Option<&Token>, expected: &str) -> LabelSelectorError {
-    let found = match found {
-        None => "the end".to_owned(),
-        Some(Token::Word(word)) => format!("'{word}'"),
-        Some(Token::Mark(mark)) => format!("'{mark}'"),
-    };
-    LabelSelectorError(format!("found {found}, expected: {expected}"))
+    let found = found.map_or("", Token::text);
+    LabelSelectorError(format!("found '{found}', expected: {expected}"))
 }
 
 struct Parser {
@@ -142,52 +151,69 @@ impl Parser {
         }
         let key = match self.next() {
             Some(Token::Word(word)) => checked_key(word)?,
-            other => return Err(unexpected(other.as_ref(), "a label key")),
+            other => return Err(unexpected(other.as_ref(), "identifier")),
         };
         if missing {
             return Ok((key, Test::Missing));
         }
-        let test = match self.peek().cloned() {
-            None | Some(Token::Mark(",")) => return Ok((key, Test::Exists)),
-            Some(Token::Mark("=" | "==")) => Test::In(BTreeSet::from([self.operand()?])),
-            Some(Token::Mark("!=")) => Test::NotIn(BTreeSet::from([self.operand()?])),
-            Some(Token::Mark(">")) => Test::Greater(number(&self.operand()?)?),
-            Some(Token::Mark("<")) => Test::Less(number(&self.operand()?)?),
-            Some(Token::Word(word)) if word == "in" => Test::In(self.set()?),
-            Some(Token::Word(word)) if word == "notin" => Test::NotIn(self.set()?),
-            other => return Err(unexpected(other.as_ref(), "in, notin, =, ==, !=, gt, lt")),
+        let test = match self.peek().map(|token| token.text().to_owned()).as_deref() {
+            None | Some(",") => return Ok((key, Test::Exists)),
+            Some("=" | "==") => Test::In(self.operand(&key)?),
+            Some("!=") => Test::NotIn(self.operand(&key)?),
+            Some(">") => Test::Greater(self.number(&key)?),
+            Some("<") => Test::Less(self.number(&key)?),
+            Some("in") => Test::In(self.set(&key)?),
+            Some("notin") => Test::NotIn(self.set(&key)?),
+            Some(_) => return Err(unexpected(self.peek(), "in, notin, =, ==, !=, gt, lt")),
         };
         Ok((key, test))
     }
 
     /// The value after an operator; nothing at all is the empty value.
-    fn operand(&mut self) -> Result<String, LabelSelectorError> {
+    fn value(&mut self) -> Result<String, LabelSelectorError> {
         self.next();
-        match self.peek() {
+        match self.peek().cloned() {
             None | Some(Token::Mark(",")) => Ok(String::new()),
             Some(Token::Word(word)) => {
-                let value = checked_value(word.clone())?;
                 self.next();
-                Ok(value)
+                Ok(word)
             }
-            other => Err(unexpected(other, "a label value")),
+            other => Err(unexpected(other.as_ref(), "identifier")),
         }
     }
 
-    fn set(&mut self) -> Result<BTreeSet<String>, LabelSelectorError> {
+    fn operand(&mut self, key: &str) -> Result<BTreeSet<String>, LabelSelectorError> {
+        let value = self.value()?;
+        checked(key, BTreeSet::from([value]))
+    }
+
+    fn number(&mut self, key: &str) -> Result<i64, LabelSelectorError> {
+        let value = self.value()?;
+        let number = value.parse().map_err(|_| {
+            let detail = "for 'Gt', 'Lt' operators, the value must be an integer";
+            LabelSelectorError(FieldError::invalid("values[0]", &*value, detail).to_string())
+        })?;
+        checked(key, BTreeSet::from([value]))?;
+        Ok(number)
+    }
+
+    fn set(&mut self, key: &str) -> Result<BTreeSet<String>, LabelSelectorError> {
         self.next();
         match self.next() {
             Some(Token::Mark("(")) => {}
-            other => return Err(unexpected(other.as_ref(), "'('")),
+            other => {
+                let found = other.as_ref().map_or("", Token::text);
+                return Err(LabelSelectorError(format!("found '{found}' expected: '('")));
+            }
         }
         let mut values = BTreeSet::new();
         loop {
             match self.next() {
                 Some(Token::Word(word)) => {
-                    values.insert(checked_value(word)?);
+                    values.insert(word);
                     match self.next() {
                         Some(Token::Mark(",")) => {}
-                        Some(Token::Mark(")")) => return Ok(values),
+                        Some(Token::Mark(")")) => return checked(key, values),
                         other => return Err(unexpected(other.as_ref(), "',' or ')'")),
                     }
                 }
@@ -197,48 +223,38 @@ impl Parser {
                 }
                 Some(Token::Mark(")")) => {
                     values.insert(String::new());
-                    return Ok(values);
+                    return checked(key, values);
                 }
-                other => return Err(unexpected(other.as_ref(), "a label value or ')'")),
+                other if values.is_empty() => {
+                    return Err(unexpected(other.as_ref(), "',', ')' or identifier"));
+                }
+                other => return Err(unexpected(other.as_ref(), "',', or identifier")),
             }
         }
     }
 }
 
-fn number(text: &str) -> Result<i64, LabelSelectorError> {
-    let message = || {
-        LabelSelectorError(format!(
-            "'{text}': for 'Gt', 'Lt' operators, the value must be an integer"
-        ))
-    };
-    text.parse().map_err(|_| message())
-}
-
 fn checked_key(key: String) -> Result<String, LabelSelectorError> {
-    let (prefix, name) = key.rsplit_once('/').unwrap_or(("", &key));
-    let prefix_is_good =
-        !key.contains('/') || !prefix.is_empty() && prefix.len() <= 253 && !prefix.contains('/');
-    if prefix_is_good && !name.is_empty() && is_name(name) {
+    let errors = names::qualified_name(&key);
+    if errors.is_empty() {
         return Ok(key);
     }
-    Err(LabelSelectorError(format!(
-        "'{key}' is not a label key: an optional DNS prefix and '/', then at most 63 letters, digits, '-', '_' or '.'"
-    )))
+    // Whoever reads this was told of no field.
+    let problem = FieldError::invalid("<nil>", key, errors.join("; "));
+    Err(LabelSelectorError(problem.to_string()))
 }
 
-fn checked_value(value: String) -> Result<String, LabelSelectorError> {
-    if value.is_empty() || is_name(&value) {
-        return Ok(value);
+fn checked(key: &str, values: BTreeSet<String>) -> Result<BTreeSet<String>, LabelSelectorError> {
+    let problem = |(index, value): (usize, &String)| {
+        let errors = names::label_value(value);
+        let field = format!("values[{index}][{key}]");
+        (!errors.is_empty()).then(|| FieldError::invalid(field, &**value, errors.join("; ")))
+    };
+    let problems: Vec<_> = values.iter().enumerate().filter_map(problem).collect();
+    if problems.is_empty() {
+        return Ok(values);
     }
-    Err(LabelSelectorError(format!(
-        "'{value}' is not a label value: at most 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends"
-    )))
-}
-
-fn is_name(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let outer = |c: char| c.is_ascii_alphanumeric();
-    text.len() <= 63 && text.chars().all(inner) && text.starts_with(outer) && text.ends_with(outer)
+    Err(LabelSelectorError(aggregate(&problems)))
 }
 
 #[cfg(test)]
@@ -293,23 +309,69 @@ mod tests {
 
     #[test]
     fn refused() {
-        for text in [
-            "a b",
-            "=1",
-            "a in 1",
-            "a in (1",
-            "a,",
-            ",a",
-            "a=1,,b",
-            "a>x",
-            "a=b=c",
-            "a=-",
-            "/a",
-            "!!a",
-            "a in (1 2)",
-            "a=(",
-            "ä=1",
-        ] {
+        let cases = [
+            (
+                "=1",
+                "found '=', expected: !, identifier, or 'end of string'",
+            ),
+            (
+                ",a",
+                "found ',', expected: !, identifier, or 'end of string'",
+            ),
+            ("a,", "found '', expected: identifier after ','"),
+            ("a=1,,b", "found ',', expected: identifier after ','"),
+            ("a=b=c", "found '=', expected: ',' or 'end of string'"),
+            ("a=1 b=2", "found 'b', expected: ',' or 'end of string'"),
+            (
+                "a b",
+                "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+            ),
+            (
+                "!!a",
+                "unable to parse requirement: found '!', expected: identifier",
+            ),
+            (
+                "a=(",
+                "unable to parse requirement: found '(', expected: identifier",
+            ),
+            (
+                "a in 1",
+                "unable to parse requirement: found '1' expected: '('",
+            ),
+            (
+                "a in (1",
+                "unable to parse requirement: found '', expected: ',' or ')'",
+            ),
+            (
+                "a in (1 2)",
+                "unable to parse requirement: found '2', expected: ',' or ')'",
+            ),
+            (
+                "a in ((",
+                "unable to parse requirement: found '(', expected: ',', ')' or identifier",
+            ),
+            (
+                "a in (1,(",
+                "unable to parse requirement: found '(', expected: ',', or identifier",
+            ),
+            (
+                "/a",
+                "unable to parse requirement: <nil>: Invalid value: \"/a\": prefix part must be non-empty",
+            ),
+            (
+                "a>x",
+                "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
+            ),
+            (
+                "a=-",
+                "unable to parse requirement: values[0][a]: Invalid value: \"-\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+            ),
+        ];
+        for (text, message) in cases {
+            let error = LabelSelector::parse(text).unwrap_err();
+            assert_eq!(error.to_string(), message, "{text}");
+        }
+        for text in ["ä=1", "A/b=1", "a=ä", "a in (x,-)"] {
             assert!(LabelSelector::parse(text).is_err(), "{text}");
         }
     }

@@ -26,20 +26,29 @@ impl Selection {
     /// # Errors
     /// `BadRequest` for what does not parse, and for fields that are not selectable.
     pub(crate) fn parse(def: &ResourceDef, labels: &str, fields: &str) -> Result<Self, ApiError> {
-        let labels = LabelSelector::parse(labels).map_err(|error| {
-            ApiError::BadRequest(format!("unable to parse requirement: {error}"))
-        })?;
+        let labels = LabelSelector::parse(labels)
+            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
         let fields = FieldSelector::parse(fields)
             .map_err(|error| ApiError::BadRequest(error.to_string()))?;
-        for name in fields.names() {
-            let known = name == "metadata.name" || name == "metadata.namespace";
-            if !known && !def.selectable_fields.iter().any(|field| field == name) {
-                return Err(ApiError::BadRequest(format!(
-                    "field label not supported: {name}"
-                )));
-            }
+        if let Some(name) = fields.names().find(|name| !selectable(def, name)) {
+            let message = if def.custom || !def.selectable_fields.is_empty() {
+                format!("field label not supported: {name}")
+            } else {
+                format!(
+                    "{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                )
+            };
+            return Err(ApiError::BadRequest(message));
         }
         Ok(Self { labels, fields })
+    }
+
+    /// The same of the object of this name only, unless it is empty.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        if !name.is_empty() {
+            self.fields.add("metadata.name", name);
+        }
+        self
     }
 
     /// The filter for the store; `None` selects everything.
@@ -54,5 +63,14 @@ impl Selection {
                     def.from_stored(serde_json::from_slice(&object.json).unwrap_or_default())
                 })
         }))
+    }
+}
+
+fn selectable(def: &ResourceDef, field: &str) -> bool {
+    match field {
+        "metadata.name" => true,
+        // Of the kinds without a namespace, those with fields of their own (Namespaces) have none.
+        "metadata.namespace" => def.namespaced || def.custom || def.selectable_fields.is_empty(),
+        _ => def.selectable_fields.iter().any(|known| known == field),
     }
 }

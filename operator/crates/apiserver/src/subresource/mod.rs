@@ -6,6 +6,7 @@ mod token;
 use http::Method;
 
 use crate::handlers::{self, Call, Part, Reply};
+use crate::routes::not_allowed;
 use crate::status_error::ApiError;
 
 /// Answers `…/NAME/SUBRESOURCE`; one that the resource does not have is not found.
@@ -46,8 +47,9 @@ pub(crate) async fn route(call: &Call, method: &Method, name: &str) -> Reply {
 async fn part(call: &Call, method: &Method, part: Part) -> Reply {
     match *method {
         Method::GET => handlers::get(call).await,
+        Method::HEAD if call.def.custom => handlers::get(call).await,
         Method::PUT => handlers::update(call, part).await,
         Method::PATCH => handlers::patch(call, part).await,
-        _ => Err(ApiError::MethodNotAllowed),
+        _ => Err(not_allowed(call, method)),
     }
 }

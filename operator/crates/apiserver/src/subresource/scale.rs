@@ -11,6 +11,7 @@ use crate::handlers::{
 use crate::meta;
 use crate::negotiate::{respond, served};
 use crate::registry::ScalePaths;
+use crate::routes::not_allowed;
 use crate::status_error::{ApiError, Subject};
 use crate::validation::FieldError;
 
@@ -46,7 +47,7 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
             })
             .await
         }
-        _ => Err(ApiError::MethodNotAllowed),
+        _ => Err(not_allowed(call, method)),
     }
 }
 

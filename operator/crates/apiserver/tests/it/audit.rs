@@ -127,7 +127,7 @@ async fn changes_by_an_administrator() {
         "update configmaps default a  200  allow",
         "list configmaps default   200  allow",
         "delete configmaps default a  200  allow",
-        "options     405 MethodNotAllowed ",
+        "options configmaps default a  405 MethodNotAllowed allow",
         "get     200  allow",
     ];
     assert_eq!(found, expected);

@@ -94,7 +94,12 @@ async fn pages_show_one_state() {
         .await
         .is(200);
     assert_eq!(names(&last), ["w4"]);
-    assert!(last["metadata"].get("continue").is_none());
+    assert_eq!(last["metadata"]["continue"], "");
+    // What any state will do for comes whole.
+    let any = api
+        .get(&format!("{WIDGETS}?limit=2&resourceVersion=0"))
+        .await;
+    assert_eq!(names(&any.is(200)).len(), 5);
     api.get(&format!("{WIDGETS}?continue=nonsense"))
         .await
         .fails(400, "continue key is not valid");
@@ -128,16 +133,23 @@ async fn tables_and_metadata() {
         .get_as(&format!("{WIDGETS}?includeObject=None"), TABLE)
         .await
         .is(200);
-    assert!(none["rows"][0].get("object").is_none());
+    assert_eq!(none["rows"][0]["object"], json!(null));
     api.get_as(&format!("{WIDGETS}?includeObject=Some"), TABLE)
         .await
-        .fails(400, "includeObject");
+        .fails(400, "includeObject: Invalid value: \"Some\": must be 'Metadata', 'Object', 'None', or empty");
     let partial = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
     let list = api.get_as(WIDGETS, partial).await.is(200);
     assert_eq!(
         (&list["kind"], names(&list).len()),
         (&json!("PartialObjectMetadataList"), 5)
     );
+    api.get_as(&format!("{WIDGETS}/w1"), partial)
+        .await
+        .fails(406, "the requested object is not a list");
+    let one = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    api.get_as(WIDGETS, one)
+        .await
+        .fails(406, "the requested object is a list");
 }
 
 #[tokio::test]

@@ -111,32 +111,57 @@ async fn bad_objects_are_refused_by_field() {
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let api = api().await;
+    // Of its own groups the API says what is missing; of others, and elsewhere, it knows nothing.
+    for path in [
+        "/api/v1/namespaces/default/namespaces",
+        "/api/v2",
+        "/apis/events.k8s.io/v2",
+        "/api/v1/namespaces/default/configmaps/a/nothing",
+    ] {
+        let answer = api.get(path).await;
+        assert_eq!(answer.body["details"], json!({}), "{path}");
+        answer.fails(404, "the server could not find the requested resource");
+    }
     for path in [
         "/apis/test.example/v1/namespaces/default/gadgets",
         "/apis/test.example/v2/widgets",
+        "/apis/test.example/v2",
         "/nothing",
-        "/api/v1/namespaces/default/configmaps/a/nothing",
-        "/api/v1/namespaces/default/namespaces",
     ] {
-        api.get(path)
-            .await
-            .fails(404, "the server could not find the requested resource");
+        let answer = api.with("PUT", path, "application/json", "{}").await;
+        assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(answer.is(404), "404 page not found\n", "{path}");
     }
-    api.get(&format!("{}/nothing", at("a")))
+    api.get(&at("a/nothing"))
         .await
         .fails(404, "widgets.test.example \"a\" not found");
-    api.with("PUT", WIDGETS, "application/json", "{}")
+    for (method, path, verb) in [
+        ("PUT", WIDGETS, "update"),
+        ("POST", &at("a/status"), "create"),
+        ("OPTIONS", &at("a"), ""),
+    ] {
+        let message =
+            format!("{verb} is not supported on resources of kind \"widgets.test.example\"");
+        let answer = api.with(method, path, "application/json", "{}").await;
+        answer.fails(405, &message);
+    }
+    api.with(
+        "PUT",
+        "/api/v1/namespaces/default/secrets",
+        "application/json",
+        "{}",
+    )
+    .await
+    .fails(
+        405,
+        "the server does not allow this method on the requested resource",
+    );
+    api.get("/api/v1/namespaces/default/serviceaccounts/default/token")
         .await
-        .fails(405, "does not allow this method");
-    api.with("POST", &at("a"), "application/json", "{}")
-        .await
-        .fails(405, "does not allow this method");
-    api.post("/apis/test.example/v1/widgets", &widget("a"))
-        .await
-        .fails(405, "does not allow this method");
-    api.with("OPTIONS", &at("a"), "", "")
-        .await
-        .fails(405, "does not allow this method");
+        .fails(
+            405,
+            "the server does not allow this method on the requested resource",
+        );
     api.get_as(&at("a"), "text/html")
         .await
         .fails(406, "application/json");
@@ -286,6 +311,7 @@ async fn no_input_makes_it_fail() {
         "labelSelector=%ff",
         "fieldSelector=%5C",
         "limit=-1",
+        "watch=2&timeoutSeconds=-1",
         "timeout=9999999h",
         "timeoutSeconds=99999999999999999999",
     ] {

@@ -108,6 +108,42 @@ async fn a_watch_list_ends_its_initial_events() {
 }
 
 #[tokio::test]
+async fn a_watch_from_anywhere_is_a_watch_list() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    for query in ["watch", "watch=yes&resourceVersion=0"] {
+        let path = format!("{WIDGETS}?{query}&allowWatchBookmarks=true");
+        let mut events = api.watch(&path).await;
+        assert_eq!(events.brief().await, pair("ADDED", "a"), "{query}");
+        let end = events.next().await.unwrap();
+        let mark = &end["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"];
+        assert_eq!((&end["type"], mark), (&json!("BOOKMARK"), &json!("true")));
+    }
+    api.get(&format!("{WIDGETS}?watch=1&continue=x&resourceVersion=0"))
+        .await
+        .fails(
+            422,
+            "resourceVersionMatch is forbidden when continue is provided",
+        );
+}
+
+#[tokio::test]
+async fn the_old_paths_of_watches() {
+    let api = api().await;
+    for name in ["a", "b"] {
+        api.post(WIDGETS, &widget(name)).await.is(201);
+    }
+    let old = WIDGETS.replace("/v1/", "/v1/watch/");
+    let mut all = api.watch(&format!("{old}?timeoutSeconds=1")).await;
+    assert_eq!(all.brief().await, pair("ADDED", "a"));
+    assert_eq!(all.brief().await, pair("ADDED", "b"));
+    assert_eq!(all.next().await, None);
+    let mut one = api.watch(&format!("{old}/b?timeoutSeconds=1")).await;
+    assert_eq!(one.brief().await, pair("ADDED", "b"));
+    assert_eq!(one.next().await, None);
+}
+
+#[tokio::test]
 async fn an_impossible_revision_is_an_event_not_a_status() {
     let api = api().await;
     let mut events = api
