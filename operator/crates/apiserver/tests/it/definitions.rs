@@ -226,6 +226,7 @@ async fn what_is_stored_is_read_under_the_newest_schema() {
         .watch(&format!("{GADGETS}?watch=true&allowWatchBookmarks=true"))
         .await;
     assert_eq!(events.brief().await, ("ADDED".to_owned(), "old".to_owned()));
+    assert_eq!(events.next().await.unwrap()["type"], "BOOKMARK");
 
     // `color` goes, `shape` comes with a default.
     let mut newer = version("v1", true);
