@@ -10,8 +10,10 @@
 
 mod checker;
 mod compile;
+mod cost;
 mod eval;
 mod functions;
+mod loops;
 mod overloads;
 mod types;
 pub(super) mod value;
@@ -22,10 +24,10 @@ use kube_cel::cel::IdedExpr;
 use serde_json::Value;
 
 pub(crate) use self::compile::{compile, field_path};
+pub(crate) use self::cost::most_of;
 use self::eval::{Fault, evaluate};
 use self::value::Val;
 use super::convert::to_cel;
-pub(crate) use super::cost::most_of;
 use super::field::{FieldError, Path, Reason};
 use super::structural::matching_item;
 use crate::schema::Schema;

@@ -10,7 +10,6 @@
 
 pub mod cel;
 mod convert;
-mod cost;
 mod embedded;
 pub mod field;
 pub(crate) mod formats;

@@ -71,8 +71,11 @@ pub(super) enum Refusal {
     Constant(String),
 }
 
-/// The type of `expression`, or what is wrong with it.
-pub(super) fn check(expression: &IdedExpr, scope: Scope<'_>) -> Result<Type, Refusal> {
+/// The types of the parts of an expression, by their numbers.
+pub(super) type Types = HashMap<u64, Type>;
+
+/// The types of the parts of `expression`, or what is wrong with it.
+pub(super) fn check(expression: &IdedExpr, scope: Scope<'_>) -> Result<Types, Refusal> {
     let mut checker = Checker::default();
     let root = scope.root || scope.schema.embedded_resource;
     let this = checker
@@ -84,7 +87,7 @@ pub(super) fn check(expression: &IdedExpr, scope: Scope<'_>) -> Result<Type, Ref
         this.clone()
     };
     checker.variables = vec![("self".into(), this), ("oldSelf".into(), old)];
-    let result = checker.expr(expression);
+    checker.expr(expression);
     if checker.issues.is_empty() {
         checker.issues = std::mem::take(&mut checker.literals);
         checker.check_alike();
@@ -92,7 +95,11 @@ pub(super) fn check(expression: &IdedExpr, scope: Scope<'_>) -> Result<Type, Ref
     match checker.constant {
         _ if !checker.issues.is_empty() => Err(Refusal::Issues(checker.issues)),
         Some(fault) => Err(Refusal::Constant(fault)),
-        None => Ok(checker.solution.apply(&result, true)),
+        None => {
+            let types = checker.types.into_iter();
+            let closed = types.map(|(id, found)| (id, checker.solution.apply(&found, true)));
+            Ok(closed.collect())
+        }
     }
 }
 
@@ -104,6 +111,7 @@ struct Checker<'s> {
     /// Where the objects among the types are declared; `true` where they are whole objects.
     objects: HashMap<Arc<str>, (&'s Schema, bool)>,
     variables: Vec<(String, Type)>,
+    types: Types,
     solution: Solution,
     unknowns: u32,
     depth: usize,
@@ -196,7 +204,9 @@ impl<'s> Checker<'s> {
             Expr::Unspecified => Type::dyn_type(),
         };
         self.depth -= 1;
-        found.bounded()
+        let found = found.bounded();
+        self.types.insert(expression.id, found.clone());
+        found
     }
 
     fn wrong(&mut self, id: u64, text: String) -> Type {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::Rule;
 use super::checker::{self, Refusal, Scope};
+use super::cost;
 use crate::schema::Schema;
-use crate::validation::cost;
 use crate::validation::field::{FieldError, Reason, html_safe};
 
 /// Why rule number `index` of a node cannot be used; the error's field is the one of the rule.
@@ -177,14 +177,17 @@ fn compile_expression(
     let failed = |text: String| refused(field, format!("{prefix}compilation failed: {text}"));
     let program =
         parse(expression).map_err(|errors| failed(render(expression, parse_issues(errors))))?;
-    let result = checker::check(&program, scope).map_err(|refusal| match refusal {
+    let types = checker::check(&program, scope).map_err(|refusal| match refusal {
         Refusal::Issues(issues) => failed(render(expression, placed(expression, issues))),
         Refusal::Constant(text) => refused(
             field,
             format!("{prefix}program instantiation failed: {text}"),
         ),
     })?;
-    if !result.is(expected) {
+    if !types
+        .get(&program.id)
+        .is_some_and(|found| found.is(expected))
+    {
         let kind = if expected == "bool" {
             "a bool"
         } else {
@@ -192,7 +195,7 @@ fn compile_expression(
         };
         return Err(refused(field, format!("{subject} must evaluate to {kind}")));
     }
-    let cost = cost::estimate(&program, scope.schema);
+    let cost = cost::estimate(&program, &types, scope.schema);
     Ok((program, cost))
 }
 

@@ -344,6 +344,50 @@ fn what_the_interpreter_fails_on_is_told_in_kubernetes_words() {
 }
 
 #[test]
+fn costs_are_estimated_from_the_bounds_of_the_schema() {
+    let schema = |rule: &str| {
+        json!({"type": "object", "x-kubernetes-validations": [{"rule": rule}], "properties": {
+            "text": {"type": "string", "maxLength": 1000}, "long": {"type": "string"},
+            "list": {"type": "array", "maxItems": 500, "items": {"type": "string", "maxLength": 100}},
+            "numbers": {"type": "array", "maxItems": 1000, "items": {"type": "integer"}},
+            "map": {"type": "object", "maxProperties": 300, "additionalProperties": {"type": "string", "maxLength": 50}},
+        }})
+    };
+    let request = 3 << 20;
+    for (rule, cost) in [
+        ("self.text == 'a'", 2 + 1),
+        ("self.text == self.long", 4 + 400),
+        (
+            "self.long.matches('^a+$')",
+            2 + (request - 2_u64 + 1).div_ceil(10),
+        ),
+        ("self.numbers.all(x, x > 0)", 2 + 1 + 1000 * (3 + 2)),
+        (
+            "self.list.exists(x, x.contains('ab'))",
+            2 + 1 + 500 * (4 + 1 + 40),
+        ),
+        (
+            "self.map.all(k, self.map[k] == 'a')",
+            2 + 1 + 300 * (3 + 2 + 1 + 1 + 1),
+        ),
+        ("self.map.all(k, v, v.startsWith(k))", 2 + 1 + 300 * (3 + 2)),
+        (
+            "self.list.map(x, x.size()) == self.numbers",
+            (2 + 11 + 500 * (12 + 2)) + 2 + 50,
+        ),
+        ("self.?text.orValue('a') == 'b'", 1 + 1 + 1 + 1),
+        ("has(self.text) && 'a' in self.list", 1 + 2 + 500),
+        ("self.list.sort().size() == 500", 2 + 525_011 + 1 + 1),
+    ] {
+        let parsed = Schema::parse(&schema(rule)).unwrap();
+        assert_eq!(parsed.rules[0].costs.0, cost, "{rule}");
+    }
+    // Nobody knows how long the text of a value is.
+    let unbounded = Schema::parse(&schema("self.text + string(self.text.size()) == 'a'")).unwrap();
+    assert_eq!(unbounded.rules[0].costs.0, u64::MAX);
+}
+
+#[test]
 fn the_size_of_the_object_bounds_the_cost_of_rules() {
     let schema = with_rule(json!({"rule": "self.list.all(a, self.list.exists_one(b, a == b))"}));
     let found = errors(schema, json!({"list": (0..2000).collect::<Vec<_>>()}), None);

@@ -14,10 +14,9 @@ const REASONS: [&str; 4] = [
     "FieldValueInvalid",
     "FieldValueRequired",
 ];
-/// What one rule may cost by its estimate, and all rules of a schema together. Kubernetes' limits
-/// are a hundredth of these: its estimates are closer, and no schema that it takes is refused here.
-const RULE_COST: u64 = 1_000_000_000;
-const SCHEMA_COST: u64 = 10_000_000_000;
+/// What one rule may cost by its estimate, and all rules of a schema together.
+const RULE_COST: u64 = 10_000_000;
+const SCHEMA_COST: u64 = 100_000_000;
 
 /// A node of the schema, and how many values of it an object may have.
 #[derive(Clone, Copy)]
@@ -86,7 +85,7 @@ impl Total {
         let mut most: Vec<_> = self
             .by_place
             .iter()
-            .filter(|(_, cost)| **cost > 0)
+            .filter(|(_, cost)| **cost >= SCHEMA_COST / 100)
             .collect();
         most.sort_by_key(|(_, cost)| std::cmp::Reverse(**cost));
         let detail = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
@@ -95,14 +94,19 @@ impl Total {
             .take(4)
             .map(|(place, _)| FieldError::forbidden(place, detail));
         let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
-        let all = FieldError::forbidden(place, too_expensive(what));
+        let all = FieldError::forbidden(place, too_expensive(what, self.sum, SCHEMA_COST));
         named.chain([all]).collect()
     }
 }
 
-fn too_expensive(what: &str) -> String {
+fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
+    let factor = match cost as f64 / limit as f64 {
+        factor if factor > 100.0 => "more than 100x".to_owned(),
+        factor if factor < 1.5 => format!("{factor:.6}x"),
+        factor => format!("{factor:.1}x"),
+    };
     format!(
-        "{what} exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)"
+        "{what} exceeds budget by factor of {factor} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)"
     )
 }
 
@@ -194,7 +198,8 @@ pub(super) fn check(
         let mut cost = |name: &str, cost: u64| {
             costs.add(at(name), cost);
             let what = format!("estimated {name} cost");
-            (cost > RULE_COST).then(|| FieldError::forbidden(at(name), too_expensive(&what)))
+            (cost > RULE_COST)
+                .then(|| FieldError::forbidden(at(name), too_expensive(&what, cost, RULE_COST)))
         };
         let times = bounds.times.unwrap_or_else(|| cel::most_of(bounds.schema));
         found.extend(cost("rule", compiled.costs.0.saturating_mul(times)));

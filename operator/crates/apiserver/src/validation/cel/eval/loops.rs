@@ -1,52 +1,20 @@
-//! The macros: those that the parser has expanded, and those that it leaves as calls.
+//! Evaluation of the macros.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube_cel::cel::IdedExpr;
-use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr};
+use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr};
 
 use super::{Evaluation, Fault, Outcome, insert};
 use crate::validation::cel::functions;
+use crate::validation::cel::loops::{Goal, Loop, name_of};
 use crate::validation::cel::value::Val;
 
-/// What a loop makes of the values of its body.
-#[derive(Clone, Copy)]
-enum Goal {
-    /// Whether one is true.
-    Exists,
-    /// Whether all are true.
-    All,
-    /// Whether exactly one is true.
-    One,
-    /// A list of them.
-    List,
-    /// A map of them, by the first variable.
-    Map,
-    /// A map of their entries.
-    Entries,
-}
-
-/// A loop: its goal, its one or two variables, which rounds count, and what each yields.
-struct Loop<'e> {
-    goal: Goal,
-    first: &'e str,
-    second: Option<&'e str>,
-    filter: Option<&'e IdedExpr>,
-    body: &'e IdedExpr,
-}
-
 impl<'e> Evaluation<'e> {
-    /// What the parser has expanded is told by the form of its step.
+    /// A loop that the parser has expanded.
     pub(super) fn expanded(&mut self, expanded: &'e ComprehensionExpr) -> Outcome {
-        let (goal, filter, body) = goal_of(&expanded.loop_step).ok_or(Fault::NoOverload)?;
-        let plan = Loop {
-            goal,
-            first: &expanded.iter_var,
-            second: expanded.iter_var2.as_deref(),
-            filter,
-            body,
-        };
+        let plan = Loop::of(expanded).ok_or(Fault::NoOverload)?;
         let range = self.expr(&expanded.iter_range)?;
         self.run(&range, &plan)
     }
@@ -54,33 +22,15 @@ impl<'e> Evaluation<'e> {
     /// The outcome of a macro that stands as a call; `None` if it is none.
     pub(super) fn macro_call(&mut self, call: &'e CallExpr) -> Option<Outcome> {
         let target = call.target.as_deref()?;
-        let goal = match call.func_name.as_str() {
-            "all" => Goal::All,
-            "exists" => Goal::Exists,
-            "existsOne" | "exists_one" => Goal::One,
-            "transformList" => Goal::List,
-            "transformMap" => Goal::Map,
-            "transformMapEntry" => Goal::Entries,
-            "optMap" | "optFlatMap" | "sortBy" => {
-                let [variable, body] = call.args.as_slice() else {
-                    return None;
-                };
-                let name = name_of(variable)?;
-                return Some(self.one_variable(&call.func_name, target, name, body));
+        if let Some(plan) = Loop::called(call) {
+            return Some(self.expr(target).and_then(|range| self.run(&range, &plan)));
+        }
+        match (call.func_name.as_str(), call.args.as_slice()) {
+            (name @ ("optMap" | "optFlatMap" | "sortBy"), [variable, body]) => {
+                Some(self.one_variable(name, target, name_of(variable)?, body))
             }
-            _ => return None,
-        };
-        let [first, second, filter @ .., body] = call.args.as_slice() else {
-            return None;
-        };
-        let plan = Loop {
-            goal,
-            first: name_of(first)?,
-            second: Some(name_of(second)?),
-            filter: filter.first(),
-            body,
-        };
-        Some(self.expr(target).and_then(|range| self.run(&range, &plan)))
+            _ => None,
+        }
     }
 
     fn one_variable(
@@ -236,32 +186,5 @@ impl<'e> Evaluation<'e> {
             Some(fault) if !decided => Err(fault),
             _ => Ok(Val::Bool(decided == decisive)),
         }
-    }
-}
-
-fn name_of(expression: &IdedExpr) -> Option<&str> {
-    match &expression.expr {
-        Expr::Ident(name) => Some(name),
-        _ => None,
-    }
-}
-
-/// The goal of a step, its filter and its body.
-fn goal_of(step: &IdedExpr) -> Option<(Goal, Option<&IdedExpr>, &IdedExpr)> {
-    let Expr::Call(call) = &step.expr else {
-        return None;
-    };
-    match (call.func_name.as_str(), call.args.as_slice()) {
-        ("_&&_", [_, body]) => Some((Goal::All, None, body)),
-        ("_||_", [_, body]) => Some((Goal::Exists, None, body)),
-        ("_+_", [_, list]) => match &list.expr {
-            Expr::List(list) => Some((Goal::List, None, list.elements.first()?)),
-            _ => None,
-        },
-        ("_?_:_", [filter, step, _]) => match goal_of(step) {
-            Some((goal, _, body)) => Some((goal, Some(filter), body)),
-            None => Some((Goal::One, None, filter)),
-        },
-        _ => None,
     }
 }
