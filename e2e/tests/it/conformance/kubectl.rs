@@ -411,7 +411,7 @@ async fn what_is_shown() -> anyhow::Result<()> {
             kubectl,
             &["get", "configmaps", "--field-selector", "data.k=v"],
             "",
-            "field label not supported",
+            "is not a known field selector",
         )
         .await?;
         says(kubectl, &["get", "all", "-o", "name"], &[]).await?;
