@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use super::Amount;
 use super::sums::{ATTEMPTS, Amounts, QUOTAS, Quota, count, counted, quotas, read, unreadable};
-use super::usage::{Measure, NAMES, Workload};
+use super::usage::{ABSENT, Measure, NAMES, Workload};
 use crate::builtin::namespace;
 use crate::handlers::conflict;
 use crate::meta;
@@ -142,7 +142,7 @@ pub(crate) fn check_names(
     let snapshot = server.inner.registry.snapshot();
     let known = |name: &str| {
         let before = old.is_some_and(|old| old["spec"]["hard"].get(name).is_some());
-        before || Measure::of(name, &snapshot).is_some()
+        before || ABSENT.contains(&name) || Measure::of(name, &snapshot).is_some()
     };
     let names = quota["spec"]["hard"].as_object().into_iter().flatten();
     let problem = |name: &String| {

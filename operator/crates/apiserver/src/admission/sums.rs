@@ -147,7 +147,7 @@ pub(super) async fn count(
                     sum = sum + workload.takes(&measure).map_err(unreadable)?;
                 }
             }
-            // A kind that is not served any more has no objects.
+            // A kind that is not served, or not any more, has no objects.
             None => {}
         }
         sums.insert(name.clone(), sum);

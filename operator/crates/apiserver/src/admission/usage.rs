@@ -15,6 +15,19 @@ pub(crate) const NAMES: &str = "cpu, memory, requests.cpu, requests.memory, limi
 /// Kinds that have a name of their own beside `count/…`.
 const PLAIN: [&str; 3] = ["configmaps", "resourcequotas", "secrets"];
 
+/// What Kubernetes counts and nothing here ever takes: a quota of it holds as it is.
+pub(crate) const ABSENT: [&str; 9] = [
+    "ephemeral-storage",
+    "limits.ephemeral-storage",
+    "persistentvolumeclaims",
+    "replicationcontrollers",
+    "requests.ephemeral-storage",
+    "requests.storage",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+];
+
 /// What one name in `spec.hard` counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Measure {

@@ -278,8 +278,6 @@ async fn a_quota_that_comes_late_blocks_only_what_takes_more() {
 async fn what_cannot_be_counted_is_refused() {
     let api = api().await;
     for name in [
-        "services",
-        "requests.storage",
         "limits.gpu",
         "count/services",
         "count/nodes.obiente.cloud",
@@ -298,6 +296,15 @@ async fn what_cannot_be_counted_is_refused() {
     api.post(QUOTAS, &scoped)
         .await
         .fails(422, "spec.scopes: Forbidden: scopes are not supported");
+    // What there never is here has a quota like anything else.
+    let hard = json!({"services": "2", "persistentvolumeclaims": "4", "requests.storage": "10Gi"});
+    let never = api
+        .post(QUOTAS, &quota("never", hard.clone()))
+        .await
+        .is(201);
+    let none = json!({"services": "0", "persistentvolumeclaims": "0", "requests.storage": "0"});
+    assert_eq!(never["status"], json!({"hard": hard, "used": none}));
+    api.delete(&format!("{QUOTAS}/never")).await.is(200);
     // Nothing to count is a quota, too.
     let empty = api.post(QUOTAS, &named("empty")).await.is(201);
     assert_eq!(empty["status"], json!({}));
