@@ -43,6 +43,9 @@ const COMPRESS: u64 = 128 * 1024;
 const HEAVY: usize = 64 * 1024;
 /// Warnings that one answer carries, at most; kubectl prints each on a line.
 const WARNINGS: usize = 32;
+/// Characters of all of them, and of each where they would be more: clients bound what headers may be.
+const WARNINGS_LENGTH: usize = 4096;
+const WARNING_LENGTH: usize = 256;
 
 /// The API as a service.
 pub(crate) fn router(server: ApiServer) -> Router {
@@ -381,7 +384,18 @@ fn with_warnings(reply: Reply, warnings: Vec<String>) -> Reply {
         return reply;
     }
     let mut response = reply.unwrap_or_else(IntoResponse::into_response);
+    let mut room = WARNINGS_LENGTH;
+    let length = |text: &String| text.chars().count();
+    let longest = match warnings.iter().map(length).sum::<usize>() > room {
+        true => WARNING_LENGTH,
+        false => room,
+    };
     for text in warnings.into_iter().take(WARNINGS) {
+        let text: String = text.chars().take(longest).collect();
+        room = match room.checked_sub(length(&text)) {
+            Some(room) => room,
+            None => break,
+        };
         let quoted = text
             .replace('\\', "\\\\")
             .replace('"', "\\\"")

@@ -1,5 +1,7 @@
 //! What the server itself writes into `metadata`, and when it counts as a change.
 
+use std::collections::HashSet;
+
 use jiff::{Timestamp, Unit};
 use rand::Rng;
 use serde_json::{Map, Value, json};
@@ -77,6 +79,23 @@ pub(crate) fn fields(object: &mut Value) -> Result<&mut Map<String, Value>, ApiE
         *metadata = json!({});
     }
     metadata.as_object_mut().ok_or_else(|| wrong("metadata"))
+}
+
+/// Takes out owners that are there twice; returns their uids.
+pub(crate) fn single_owners(object: &mut Value) -> Vec<String> {
+    let owners = object.pointer_mut("/metadata/ownerReferences");
+    let Some(owners) = owners.and_then(Value::as_array_mut) else {
+        return Vec::new();
+    };
+    let (mut seen, mut twice) = (HashSet::new(), Vec::new());
+    owners.retain(|owner| {
+        let first = seen.insert(owner.to_string());
+        if !first {
+            twice.extend(owner["uid"].as_str().map(str::to_owned));
+        }
+        first
+    });
+    twice
 }
 
 /// Fills in a new object: nothing that the client says about system fields counts.

@@ -18,6 +18,10 @@ use crate::handlers::Call;
 use crate::meta;
 use crate::status_error::{ApiError, Subject};
 
+/// So many rules are told of, and so much of each: what is refused may be large.
+const TOLD: usize = 1000;
+const LONGEST: usize = 4096;
+
 /// Checks a write of a role or binding; everything else passes.
 ///
 /// # Errors
@@ -147,7 +151,8 @@ fn confirm(call: &Call, name: &str, wanted: &[PolicyRule]) -> Result<(), ApiErro
 
 fn text(user: &UserInfo, lacking: &[PolicyRule], missing: &[String]) -> String {
     let rules: BTreeSet<String> = compact(lacking).iter().map(shown).collect();
-    let rules: Vec<String> = rules.into_iter().collect();
+    let mut rules: Vec<String> = rules.into_iter().take(TOLD).collect();
+    rules.iter_mut().for_each(shorten);
     let mut message = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         json!(user.name),
@@ -158,6 +163,13 @@ fn text(user: &UserInfo, lacking: &[PolicyRule], missing: &[String]) -> String {
         message.push_str(&format!("; resolution errors: [{}]", together(missing)));
     }
     message
+}
+
+fn shorten(text: &mut String) {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
 }
 
 fn quoted(texts: &[String]) -> String {

@@ -1,8 +1,14 @@
 //! What one rule of a role allows, as in Kubernetes: pure functions of rules and requests.
 
+use std::collections::{HashMap, HashSet};
+
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use super::Attributes;
+
+/// So many parts of rules are looked at one by one. A few lists in a small body make more of them than
+/// there is memory: what is beyond is looked at as it is, and so has to be covered by one rule.
+const MOST_PARTS: usize = 100_000;
 
 /// Matches everything, in every list but `resourceNames`.
 pub(super) const ALL: &str = "*";
@@ -28,28 +34,53 @@ pub(super) fn allows(rule: &PolicyRule, attributes: &Attributes) -> bool {
 /// The parts of `wanted` that `owned` does not cover: empty when whoever has `owned` already may
 /// do everything that `wanted` allows.
 pub(super) fn uncovered(owned: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
-    wanted
-        .iter()
-        .flat_map(parts)
-        .filter(|part| !owned.iter().any(|rule| covers(rule, part)))
-        .collect()
+    let mut budget = MOST_PARTS;
+    let parts = wanted.iter().flat_map(|rule| {
+        let count = count(rule);
+        // Several rules may cover one together, which only its parts tell.
+        if covered(owned, rule) {
+            Vec::new()
+        } else if count > budget {
+            vec![rule.clone()]
+        } else {
+            budget -= count;
+            parts(rule)
+        }
+    });
+    parts.filter(|part| !covered(owned, part)).collect()
+}
+
+fn covered(owned: &[PolicyRule], part: &PolicyRule) -> bool {
+    owned.iter().any(|rule| covers(rule, part))
 }
 
 /// Puts the verbs for one resource, or for one object of it, into one rule.
 pub(super) fn compact(parts: &[PolicyRule]) -> Vec<PolicyRule> {
+    let mut places = HashMap::new();
     let mut compacted: Vec<PolicyRule> = Vec::new();
     for part in parts {
-        let same = |found: &&mut PolicyRule| {
-            part.non_resource_urls.is_none()
-                && (&found.api_groups, &found.resources, &found.resource_names)
-                    == (&part.api_groups, &part.resources, &part.resource_names)
+        let about = (&part.api_groups, &part.resources, &part.resource_names);
+        let place = match part.non_resource_urls {
+            None => *places.entry(about).or_insert(compacted.len()),
+            Some(_) => compacted.len(),
         };
-        match compacted.iter_mut().find(same) {
+        match compacted.get_mut(place) {
             Some(found) => found.verbs.extend(part.verbs.iter().cloned()),
             None => compacted.push(part.clone()),
         }
     }
     compacted
+}
+
+/// How many parts a rule has.
+fn count(rule: &PolicyRule) -> usize {
+    let length = |field: Option<&Vec<String>>| list(field).len();
+    let names = length(rule.resource_names.as_ref()).max(1);
+    let resources = length(rule.api_groups.as_ref())
+        .saturating_mul(length(rule.resources.as_ref()))
+        .saturating_mul(names);
+    let places = resources.saturating_add(length(rule.non_resource_urls.as_ref()));
+    rule.verbs.len().saturating_mul(places)
 }
 
 /// A rule as rules with one verb and one resource or path each.
@@ -114,8 +145,18 @@ fn covers(rule: &PolicyRule, part: &PolicyRule) -> bool {
             .iter()
             .all(|group| has(groups, group))
         && list(part.resources.as_ref()).iter().all(resource_covered)
-        && (names.is_empty()
-            || !wanted_names.is_empty() && wanted_names.iter().all(|name| names.contains(name)))
+        && (names.is_empty() || !wanted_names.is_empty() && contains_all(names, wanted_names))
+}
+
+/// Names are as many as fit into a body, and chosen by whoever has a rule without them.
+fn contains_all(names: &[String], wanted: &[String]) -> bool {
+    match wanted {
+        [one] => names.contains(one),
+        wanted => {
+            let names: HashSet<&String> = names.iter().collect();
+            wanted.iter().all(|name| names.contains(name))
+        }
+    }
 }
 
 /// An optional list; none is empty.
@@ -234,6 +275,19 @@ mod tests {
             ..Attributes::default()
         };
         assert!(!allows(&resources, &path));
+    }
+
+    /// A body of some kilobytes, which names more combinations than there is memory for.
+    #[test]
+    fn many_parts_are_looked_at_as_a_whole() {
+        let many: Vec<String> = (0..3000).map(|n| format!("x{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let vast = of(&many, &many, &many, &many);
+        let wanted = [vast.clone(), of(&["get"], &[""], &["pods"], &[])];
+        assert_eq!(uncovered(&[], &wanted).len(), 2);
+        let all = of(&["*"], &["*"], &["*"], &[]);
+        assert!(uncovered(&[all], &wanted).is_empty());
+        assert_eq!(uncovered(&[vast], &wanted).len(), 1);
     }
 
     #[test]

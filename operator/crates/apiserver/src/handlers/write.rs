@@ -589,6 +589,15 @@ fn admit(
         }
     }
     def.schema.normalize(object);
+    let twice = meta::single_owners(object);
+    if !twice.is_empty() {
+        call.warn(vec![format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references \
+             in 1.20+, and may reject such requests as early as 1.24; please fix your requests; \
+             duplicate UID(s) observed: {}",
+            twice.join(", ")
+        )]);
+    }
     // The empty list ends the tracking of a kind in typed fields only; elsewhere it says nothing.
     if def.custom
         && let Ok(metadata) = meta::fields(object)

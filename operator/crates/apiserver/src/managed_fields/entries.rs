@@ -271,10 +271,12 @@ impl Managed {
                 api_version: api_version.clone(),
                 subresource: String::new(),
             };
-            let mut folded = FieldSet::default();
-            for old in [first, &bucket, &id] {
+            // Into the set that there is: a client can send more entries than copies of it are cheap.
+            let before = self.owners.remove(&bucket).map(|owned| owned.fields);
+            let mut folded = before.unwrap_or_default();
+            for old in [first, &id] {
                 if let Some(owned) = self.owners.remove(old) {
-                    folded = folded.union(&owned.fields);
+                    folded.extend(&owned.fields);
                 }
             }
             let time = self.times.get(&id).cloned();

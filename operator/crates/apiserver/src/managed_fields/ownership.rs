@@ -150,9 +150,8 @@ impl Rules<'_> {
         let with_parents = |set: &FieldSet| set.add_declared_parents(root);
         let all = with_parents(&fields_of(root, &merged));
         let last = with_parents(last);
-        let owned = owners
-            .values()
-            .fold(FieldSet::default(), |all, one| all.union(&one.fields));
+        let mut owned = FieldSet::default();
+        owners.values().for_each(|one| owned.extend(&one.fields));
         let pruned = remove(root, &merged, &last);
         // What went too far: fields below the removed ones that somebody owns ...
         let kept = with_parents(&fields_of(root, &pruned)).union(&with_parents(&owned));

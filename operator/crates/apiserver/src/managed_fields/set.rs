@@ -78,7 +78,8 @@ impl FieldSet {
         result
     }
 
-    fn extend(&mut self, other: &Self) {
+    /// Takes the other in.
+    pub fn extend(&mut self, other: &Self) {
         self.members.extend(other.members.iter().cloned());
         for (element, set) in &other.children {
             self.children

@@ -43,6 +43,36 @@ async fn settled(api: &Api, name: &str) {
 }
 
 #[tokio::test]
+async fn an_owner_is_named_once() {
+    let api = api().await;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "1"});
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "b", "uid": "1"});
+    let twice = json!({"metadata": {"name": "x", "ownerReferences": [owner, other, owner]}});
+    let path = format!("{MAPS}?dryRun=All");
+    let answer = api.post(&path, &twice).await;
+    let warning = answer.headers["warning"].to_str().unwrap();
+    assert!(
+        warning.ends_with("duplicate UID(s) observed: 1\""),
+        "{warning}"
+    );
+    let made = answer.is(201);
+    assert_eq!(made["metadata"]["ownerReferences"], json!([owner, other]));
+    // What is said about them fits into a header.
+    let many = json!({"metadata": {"name": "x", "ownerReferences": vec![owner; 20_000]}});
+    let answer = api.post(&path, &many).await;
+    assert_eq!(answer.headers["warning"].len(), "299 - \"\"".len() + 256);
+    let unknown: serde_json::Map<_, _> = (0..60)
+        .map(|n| (format!("{n:0>300}"), json!(1)))
+        .chain([("metadata".to_owned(), json!({"name": "x"}))])
+        .collect();
+    let answer = api.post(&path, &Value::Object(unknown)).await;
+    let warnings = answer.headers.get_all("warning").iter();
+    let lengths: Vec<_> = warnings.map(|warning| warning.len()).collect();
+    // One of the characters has a backslash.
+    assert_eq!(lengths, [256 + "299 - \"\"".len() + 1; 16]);
+}
+
+#[tokio::test]
 async fn background() {
     let api = api().await;
     let a = make(&api, "a", &[]).await;
