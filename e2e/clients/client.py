@@ -4,6 +4,7 @@ Run by the scenario `conformance::python` with KUBECONFIG and the namespace's na
 for each group of checks, and fails at the first that does not hold.
 """
 
+import json
 import logging
 import sys
 import threading
@@ -15,6 +16,7 @@ from kubernetes.dynamic.exceptions import ConflictError, NotFoundError, Unproces
 from kubernetes.informer import SharedInformer
 from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
+from websocket import create_connection
 
 NS = sys.argv[1]
 GROUP, VERSION = "obiente.cloud", "v1alpha1"
@@ -198,6 +200,21 @@ def watches():
     checked("watch from a revision, timeout, expiry, informer")
 
 
+def sockets():
+    """The client's own WebSocket library, which it uses for exec, with its credentials."""
+    settings = client.Configuration.get_default_copy()
+    keys = {"ca_certs": settings.ssl_ca_cert, "certfile": settings.cert_file, "keyfile": settings.key_file}
+    start = core.list_namespaced_config_map(NS).metadata.resource_version
+    path = f"/api/v1/namespaces/{NS}/configmaps?watch=true&fieldSelector=metadata.name%3Dsocket&resourceVersion={start}"
+    socket = create_connection(settings.host.replace("https", "wss", 1) + path, sslopt=keys, timeout=20)
+    core.create_namespaced_config_map(NS, config_map("socket", {"a": "1"}))
+    core.delete_namespaced_config_map("socket", NS)
+    events = [json.loads(socket.recv()) for _ in range(2)]
+    assert [event["type"] for event in events] == ["ADDED", "DELETED"], events
+    socket.close()
+    checked("a watch over WebSocket")
+
+
 def election():
     led = threading.Event()
 
@@ -262,5 +279,5 @@ def pods():
     checked("pods of a Deployment, by watch and by phase")
 
 
-for check in (discovery, typed, patches, dynamic_client, watches, election, access, pods):
+for check in (discovery, typed, patches, dynamic_client, watches, sockets, election, access, pods):
     check()
