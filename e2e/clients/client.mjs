@@ -144,6 +144,24 @@ async function watches() {
     checked('watch from a revision, informer');
 }
 
+// By the library that the client uses for exec, with its credentials.
+async function sockets() {
+    const WebSocket = createRequire(import.meta.url)('ws');
+    const credentials = {};
+    await config.applyToHTTPSOptions(credentials);
+    const from = (await core.listNamespacedConfigMap({ namespace })).metadata.resourceVersion;
+    const seen = [];
+    const path = `/api/v1/namespaces/${namespace}/configmaps?watch=true&fieldSelector=metadata.name%3Dsocket&resourceVersion=${from}`;
+    const socket = new WebSocket(config.getCurrentCluster().server.replace('https', 'wss') + path, credentials);
+    socket.on('message', (text) => seen.push(JSON.parse(text).type));
+    await core.createNamespacedConfigMap({ namespace, body: configMap('socket', {}) });
+    await core.deleteNamespacedConfigMap({ namespace, name: 'socket' });
+    await until('both events', () => seen.includes('DELETED'));
+    assert.deepEqual(seen, ['ADDED', 'DELETED']);
+    socket.close();
+    checked('a watch over WebSocket');
+}
+
 async function access() {
     const api = config.makeApiClient(k8s.AuthorizationV1Api);
     const spec = { resourceAttributes: { verb: 'get', resource: 'secrets', namespace } };
@@ -156,5 +174,5 @@ async function access() {
     checked('access review, Lease');
 }
 
-for (const check of [discovery, typed, patches, customObjects, watches, access]) await check();
+for (const check of [discovery, typed, patches, customObjects, watches, sockets, access]) await check();
 process.exit(0);
