@@ -542,7 +542,10 @@ impl Keywords<'_> {
             value: value.to_string(),
             cause,
         };
-        let mut filled = value.clone();
+        // Nulls that mean nothing go, as from every object, or the next write would change it.
+        let mut default = value.clone();
+        schema.drop_nulls(&mut default);
+        let mut filled = default.clone();
         if let Some(unknown) = schema.prune(&mut filled).first() {
             return Err(refuse(format!("must not have unknown fields: {unknown:?}")));
         }
@@ -550,7 +553,7 @@ impl Keywords<'_> {
         if let Some(error) = structural::validate(schema, &filled).into_iter().next() {
             return Err(refuse(error.body()));
         }
-        schema.default = Some(value.clone());
+        schema.default = Some(default);
         Ok(())
     }
 }
