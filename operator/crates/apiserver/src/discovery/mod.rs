@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 
 pub(crate) use self::cache::{Document, DocumentCache};
-use crate::negotiate;
+use crate::negotiate::{self, Form, Format};
 use crate::registry::{ResourceDef, Snapshot};
 
 /// Answers discovery requests; one per server.
@@ -40,7 +40,12 @@ impl Discovery {
         } else {
             None
         };
-        let key = format!("{path} {}", version.unwrap_or("legacy"));
+        let form = match version {
+            None => negotiate::form(headers),
+            Some(_) => Ok(Form::default()),
+        };
+        let yaml = matches!(&form, Ok(form) if form.format == Format::Yaml);
+        let key = format!("{path} {} {yaml}", version.unwrap_or("legacy"));
         let document = self
             .documents
             .get(snapshot.generation, &key, || match version {
@@ -48,17 +53,19 @@ impl Discovery {
                     aggregated::document(snapshot, path == "/api", version).to_string(),
                     &aggregated::media_type(version),
                 )),
+                None if yaml => {
+                    let text = serde_saphyr::to_string(&legacy::document(snapshot, path)?).ok()?;
+                    Some(Document::new(text, "application/yaml"))
+                }
                 None => Some(Document::new(
                     legacy::document(snapshot, path)?.to_string(),
                     "application/json",
                 )),
             })?;
-        match version {
-            None => negotiate::form(headers).err(),
-            Some(_) => None,
-        }
-        .map(IntoResponse::into_response)
-        .or_else(|| Some(document.respond(headers)))
+        Some(match form {
+            Ok(_) => document.respond(headers),
+            Err(error) => error.into_response(),
+        })
     }
 }
 

@@ -29,6 +29,19 @@ pub(crate) enum View {
 pub(crate) struct Form {
     pub(crate) format: Format,
     pub(crate) view: View,
+    /// Views as in `meta.k8s.io/v1beta1`, which has the same fields: clients from before v1 ask
+    /// for it alone.
+    pub(crate) beta: bool,
+}
+
+impl Form {
+    /// `apiVersion` of views.
+    pub(crate) fn meta_version(self) -> &'static str {
+        match self.beta {
+            true => "meta.k8s.io/v1beta1",
+            false => "meta.k8s.io/v1",
+        }
+    }
 }
 
 struct Clause<'a> {
@@ -71,12 +84,16 @@ fn form(clause: &Clause<'_>) -> Option<Form> {
     };
     let view = match (clause.kind, clause.group, clause.version) {
         ("", _, _) => View::Full,
-        ("Table", "meta.k8s.io", "v1") => View::Table,
-        ("PartialObjectMetadata", "meta.k8s.io", "v1") => View::Metadata,
-        ("PartialObjectMetadataList", "meta.k8s.io", "v1") => View::MetadataList,
+        ("Table", "meta.k8s.io", "v1" | "v1beta1") => View::Table,
+        ("PartialObjectMetadata", "meta.k8s.io", "v1" | "v1beta1") => View::Metadata,
+        ("PartialObjectMetadataList", "meta.k8s.io", "v1" | "v1beta1") => View::MetadataList,
         _ => return None,
     };
-    Some(Form { format, view })
+    Some(Form {
+        format,
+        view,
+        beta: view != View::Full && clause.version == "v1beta1",
+    })
 }
 
 /// The best form that is served, by quality and then by order; `None` if there is none. No header
@@ -103,8 +120,8 @@ mod tests {
     fn forms() {
         let json = |view| {
             Some(Form {
-                format: Format::Json,
                 view,
+                ..Form::default()
             })
         };
         let cases = [
@@ -148,7 +165,15 @@ mod tests {
                 Some("application/json;q=0.5,application/yaml"),
                 Some(Form {
                     format: Format::Yaml,
-                    view: View::Full,
+                    ..Form::default()
+                }),
+            ),
+            (
+                Some("application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json"),
+                Some(Form {
+                    view: View::Table,
+                    beta: true,
+                    ..Form::default()
                 }),
             ),
             (Some("application/json;q=0"), None),

@@ -105,7 +105,7 @@ impl Renderer {
     fn one(&self, object: Value, columns: bool) -> Value {
         match self.form.view {
             View::Full => object,
-            View::Metadata | View::MetadataList => partial(&object),
+            View::Metadata | View::MetadataList => self.partial(&object),
             View::Table => {
                 let version = object["metadata"]["resourceVersion"].clone();
                 let rows = vec![self.row(object)];
@@ -114,12 +114,16 @@ impl Renderer {
         }
     }
 
+    fn partial(&self, object: &Value) -> Value {
+        json!({"kind": "PartialObjectMetadata", "apiVersion": self.form.meta_version(), "metadata": object["metadata"]})
+    }
+
     fn row(&self, object: Value) -> Value {
         let cells = columns::cells(&self.def, &object);
         let mut row = json!({"cells": cells});
         match self.include {
             Include::None => row["object"] = Value::Null,
-            Include::Metadata => row["object"] = partial(&object),
+            Include::Metadata => row["object"] = self.partial(&object),
             Include::Object => row["object"] = object,
         }
         row
@@ -131,7 +135,7 @@ impl Renderer {
         } else {
             Value::Array(Vec::new())
         };
-        json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": definitions, "rows": rows})
+        json!({"kind": "Table", "apiVersion": self.form.meta_version(), "metadata": metadata, "columnDefinitions": definitions, "rows": rows})
     }
 
     /// An answer with a list.
@@ -162,8 +166,8 @@ impl Renderer {
                 true,
             ),
             View::Metadata | View::MetadataList => {
-                let items: Vec<Value> = items.iter().map(partial).collect();
-                json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
+                let items: Vec<Value> = items.iter().map(|item| self.partial(item)).collect();
+                json!({"kind": "PartialObjectMetadataList", "apiVersion": self.form.meta_version(), "metadata": metadata, "items": items})
             }
         };
         Ok(respond(self.form.format, StatusCode::OK, &value))
@@ -211,7 +215,7 @@ impl Renderer {
                 json!({"kind": &*self.def.kind, "apiVersion": self.def.api_version(), "metadata": metadata})
             }
             View::Metadata | View::MetadataList => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+                json!({"kind": "PartialObjectMetadata", "apiVersion": self.form.meta_version(), "metadata": metadata})
             }
             View::Table => self.table(&metadata, Vec::new(), false),
         }
@@ -223,8 +227,4 @@ pub(crate) fn served(def: &ResourceDef, json: &[u8]) -> Result<Value, ApiError> 
     let value = serde_json::from_slice(json)
         .map_err(|error| ApiError::Internal(format!("a stored object is not JSON: {error}")))?;
     Ok(def.from_stored(value))
-}
-
-fn partial(object: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }

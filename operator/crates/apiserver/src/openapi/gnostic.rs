@@ -81,9 +81,11 @@ impl Message {
         self.bytes(field, &inner.0);
     }
 
-    /// `Any`, of which clients read the YAML only; JSON is YAML.
+    /// `Any`, of which clients read the YAML only.
     fn any(&mut self, field: u64, value: &Value) {
-        self.message(field, |any| any.string(2, &value.to_string()));
+        // JSON is YAML, too.
+        let yaml = serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string());
+        self.message(field, |any| any.string(2, &yaml));
     }
 
     /// `NamedAny`, for every `x-` member of the object.
