@@ -19,7 +19,12 @@ pub fn validate(schema: &Schema, value: &Value) -> Vec<FieldError> {
 /// As [`validate`], but parts that are equal in `old` are not looked into: a field is matched by
 /// its name, an item of a map list by its keys, other items not at all.
 pub fn validate_update(schema: &Schema, new: &Value, old: &Value) -> Vec<FieldError> {
-    node(schema, new, Some(old), &Path::root()).errors
+    // The old object is read in the version of the new one: whether that changed is not seen.
+    let mut old = old.clone();
+    if let Some(fields) = old.as_object_mut() {
+        fields.retain(|name, _| name != "apiVersion" && name != "kind");
+    }
+    node(schema, new, Some(&old), &Path::root()).errors
 }
 
 /// What came of one value, and how many checks were made: of several alternatives that all fail,
@@ -63,7 +68,7 @@ impl Outcome {
 
 fn node(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path<'_>) -> Outcome {
     let mut outcome = Outcome::default();
-    if old == Some(value) {
+    if old.is_some_and(|old| unchanged(Some(schema), value, old)) {
         return outcome;
     }
     if is_typed(schema) {
@@ -447,6 +452,32 @@ fn closest(schemas: &[Schema], check: impl Fn(&Schema) -> Outcome) -> Result<usi
 
 fn is_quantity(schema: &Schema) -> bool {
     schema.constraints.format.as_deref() == Some(crate::schema::core::QUANTITY)
+}
+
+/// Is this the old value? The order of items means nothing in a list that is a map.
+fn unchanged(schema: Option<&Schema>, value: &Value, old: &Value) -> bool {
+    let Some(schema) = schema.filter(|_| value != old) else {
+        return value == old;
+    };
+    match (value, old) {
+        (Value::Object(fields), Value::Object(before)) => {
+            let same = |(name, field): (&String, &Value)| {
+                let below = schema.field(name).map(|below| &**below);
+                before
+                    .get(name)
+                    .is_some_and(|old| unchanged(below, field, old))
+            };
+            fields.len() == before.len() && fields.iter().all(same)
+        }
+        (Value::Array(items), Value::Array(before)) if schema.list_type == ListType::Map => {
+            let same = |item: &Value| {
+                matching_item(schema, item, old)
+                    .is_some_and(|old| unchanged(schema.items.as_deref(), item, old))
+            };
+            items.len() == before.len() && items.iter().all(same)
+        }
+        _ => false,
+    }
 }
 
 /// The item of the old list with the same keys, where the list is a map.

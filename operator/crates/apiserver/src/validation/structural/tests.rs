@@ -239,16 +239,21 @@ fn combinations_report_the_closest_alternative() {
 fn errors_in_unchanged_parts_are_forgiven_on_update() {
     let schema = Schema::parse(&json!({"type": "object", "properties": {
         "a": {"type": "string", "enum": ["x"]},
-        "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+        "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "maxItems": 1,
             "items": {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "integer", "maximum": 5}}}},
+        "apiVersion": {"type": "string", "pattern": "v1$"},
     }}))
     .unwrap();
-    let old = json!({"a": "old", "list": [{"k": "p", "v": 9}, {"k": "q", "v": 9}]});
-    assert_eq!(validate_update(&schema, &old, &old), []);
-    let new = json!({"a": "old", "list": [{"k": "q", "v": 9}, {"k": "p", "v": 8}]});
-    let errors: Vec<_> = validate_update(&schema, &new, &old)
-        .iter()
-        .map(|error| error.field.clone())
-        .collect();
-    assert_eq!(errors, ["list[1].v"]);
+    let old =
+        json!({"apiVersion": "v2", "a": "old", "list": [{"k": "p", "v": 9}, {"k": "q", "v": 9}]});
+    let errors = |list: Value| -> Vec<_> {
+        let new = json!({"apiVersion": "v2", "a": "old", "list": list});
+        let errors = validate_update(&schema, &new, &old);
+        errors.into_iter().map(|error| error.field).collect()
+    };
+    // The version that an object is written in is never old.
+    let reordered = errors(json!([{"k": "q", "v": 9}, {"k": "p", "v": 9}]));
+    assert_eq!(reordered, ["apiVersion"]);
+    let changed = errors(json!([{"k": "q", "v": 9}, {"k": "p", "v": 8}]));
+    assert_eq!(changed, ["apiVersion", "list[1].v", "list"]);
 }
