@@ -20,6 +20,8 @@ pub(super) const CEL: &[&str] = &[
     "quantity('1Gi').isLessThan(quantity(self.s)) && url(self.s).getHost() != '' && ip(self.s).family() == 4\n",
     "[1, 2.5, 'a', b'x', true, null, {'a': 1u}, -self.n % 3, self.n / 0][self.n] in [1]\n",
     "self.l.all(a, self.l.all(b, self.l.all(c, self.l.all(d, a + b + c + d != ''))))\n",
+    "self.?s.optMap(x, x + '!').orValue('') == self.m[?'a'].or(optional.none()).orValue('x') && [?self.?t].size() == 1\n",
+    "self.l.all(i, v, v != string(i)) || self.m.transformMap(k, v, v + k).exists(k, k == 'a') || self.l.sortBy(x, x)[0] == 'a'\n",
     "optional.of(self.s).orValue('x').format([1]) == 'x%d'.format([self.n])\n",
 ];
 

@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
 use super::core::QUANTITY;
 use super::{Constraints, Junctors, Kind, ListType, Schema, SchemaError};
-use crate::validation::{cel, formats, structural};
+use crate::validation::{cel, formats, pattern, structural};
 
 /// Deeper than any schema in use (Argo CD's `Application` has 17 levels), and shallow enough for
 /// the stack of a worker thread.
 pub(super) const MAX_DEPTH: usize = 60;
-
-/// A compiled pattern may take this much memory; Go has no such limit, Rust's default is the same.
-const PATTERN_SIZE: usize = 10 * (1 << 20);
 
 impl Schema {
     /// Parses an `openAPIV3Schema` (or any node of one).
@@ -357,13 +353,13 @@ impl Keywords<'_> {
             .typed("enum", |value| value.as_array().cloned(), "a list")?
             .unwrap_or_default();
         let pattern = self.text("pattern")?.map(|source| {
-            let compiled = RegexBuilder::new(source).size_limit(PATTERN_SIZE).build();
+            let compiled = pattern::compile(source);
             compiled
                 .map(|regex| (source.to_owned(), regex))
                 .map_err(|error| SchemaError::Pattern {
                     path: self.place.at("pattern"),
                     pattern: source.into(),
-                    cause: error.to_string(),
+                    cause: error,
                 })
         });
         Ok(Constraints {

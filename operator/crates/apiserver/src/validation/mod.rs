@@ -16,6 +16,7 @@ pub(crate) mod formats;
 mod listtype;
 pub mod meta;
 pub mod names;
+pub(crate) mod pattern;
 pub mod structural;
 mod unmarshal;
 

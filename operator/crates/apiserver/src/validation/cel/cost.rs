@@ -205,6 +205,12 @@ impl<'s> Walk<'s, '_> {
                 node.cost = 1;
                 node
             }
+            // The name of a type, as `net.IP`.
+            Expr::Select(select) if !self.types.contains_key(&select.operand.id) => Node {
+                cost: 1,
+                place: Some(Place::At(self.root)),
+                ..Node::default()
+            },
             Expr::Select(select) => {
                 let operand = self.expr(&select.operand);
                 if select.test {

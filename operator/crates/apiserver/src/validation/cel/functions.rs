@@ -13,7 +13,7 @@ use regex::Regex;
 
 use super::eval::{Fault, Outcome};
 use super::value::{Identity, Key, List, Val};
-use crate::validation::formats;
+use crate::validation::{formats, pattern as patterns};
 
 mod texts;
 mod times;
@@ -329,7 +329,7 @@ pub(super) fn convert(to: &str, value: &Val) -> Outcome {
 
 /// The pattern `text`, compiled.
 pub(super) fn pattern(text: &str) -> Result<Regex, Fault> {
-    Regex::new(text).map_err(|error| Fault::error(format!("error parsing regexp: {error}")))
+    patterns::compile(text).map_err(Fault::Error)
 }
 
 fn matches(text: &str, source: &Arc<String>) -> Outcome {
@@ -345,6 +345,23 @@ fn matches(text: &str, source: &Arc<String>) -> Outcome {
         patterns.insert(source.clone(), compiled);
         Ok(Val::Bool(found))
     })
+}
+
+/// An error of kube-cel in Kubernetes' words.
+fn in_words(name: &str, value: Option<&Val>, message: String) -> String {
+    match (name, value) {
+        ("quantity", _) => {
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".into()
+        }
+        ("asInteger", _) => "cannot convert value to integer".into(),
+        ("ip" | "ip.isCanonical", Some(Val::String(text))) if message.contains("mapped") => {
+            format!("IPv4-mapped IPv6 address \"{text}\" is not allowed")
+        }
+        ("ip" | "ip.isCanonical", Some(Val::String(text))) => format!(
+            "IP Address \"{text}\" parse error during conversion from string: ParseAddr(\"{text}\"): unable to parse IP"
+        ),
+        _ => message,
+    }
 }
 
 /// Calls a function of kube-cel. Values reach it as variables.
@@ -377,7 +394,9 @@ fn library(name: &str, member: bool, args: &[Val]) -> Outcome {
             named => Val::some(named),
         }),
         Ok(found) => Ok(Val::from(&found)),
-        Err(ExecutionError::FunctionError { message, .. }) => Err(Fault::Error(message)),
+        Err(ExecutionError::FunctionError { message, .. }) => {
+            Err(Fault::Error(in_words(name, args.first(), message)))
+        }
         Err(_) => Err(Fault::NoOverload),
     }
 }

@@ -1,11 +1,10 @@
 //! Is a schema structural: does it say of every field what it is, and once only? What stands
 //! below `allOf`, `anyOf`, `oneOf` and `not` may only restrict what is said outside of them.
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::{list, text};
-use crate::validation::FieldError;
+use crate::validation::{FieldError, pattern};
 
 /// What a junctor may not have, with the words for it.
 const FORBIDDEN: [(&str, &str); 12] = [
@@ -214,7 +213,7 @@ fn restrictions(schema: &Value, typed: bool, place: &str, found: &mut Vec<FieldE
         restriction(&schema["not"], false, &format!("{place}.not"), found);
     }
     let pattern = text(&schema["pattern"]);
-    if let Some(problem) = wrong_pattern(pattern) {
+    if let Some(problem) = pattern::compile(pattern).err() {
         let detail = format!("must be a valid regular expression, but isn't: {problem}");
         found.push(FieldError::invalid(
             format!("{place}.pattern"),
@@ -222,35 +221,6 @@ fn restrictions(schema: &Value, typed: bool, place: &str, found: &mut Vec<FieldE
             detail,
         ));
     }
-}
-
-/// What Kubernetes would have against a pattern.
-fn wrong_pattern(pattern: &str) -> Option<String> {
-    if let Err(error) = Regex::new(pattern) {
-        // The last line of the message says what is wrong.
-        let text = error.to_string();
-        let last = text.lines().last().unwrap_or_default();
-        return Some(format!(
-            "error parsing regexp: {}",
-            last.trim_start_matches("error: ")
-        ));
-    }
-    let counts = pattern
-        .split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('}'));
-    let most = |bounds: &str| {
-        let numbers = bounds
-            .split(',')
-            .map(|number| number.parse::<u32>().unwrap_or_default());
-        numbers.max().unwrap_or_default()
-    };
-    let large = counts
-        .map(|(bounds, _)| bounds)
-        .find(|bounds| most(bounds) > 1000)?;
-    Some(format!(
-        "error parsing regexp: invalid repeat count: `{{{large}}}`"
-    ))
 }
 
 fn restriction(schema: &Value, typed: bool, place: &str, found: &mut Vec<FieldError>) {

@@ -38,6 +38,19 @@ pub(super) fn call(name: &str, args: &[Val]) -> Option<Outcome> {
         ("split", [Val::String(text), Val::String(between), Val::Int(count)]) => {
             Ok(split(text, between, *count))
         }
+        // What only `%s` shows is text before.
+        ("format", [text, Val::List(list)]) if list.items.iter().any(is_shown) => {
+            let texts = list.items.iter().map(|item| match item {
+                Val::Null => Val::text("null"),
+                item if is_shown(item) => Val::text(super::shown(item)),
+                item => item.clone(),
+            });
+            super::call(
+                "format",
+                true,
+                vec![text.clone(), Val::list(texts.collect())],
+            )
+        }
         ("sum", [Val::List(list)]) => sum(&list.items),
         ("min" | "max", [Val::List(list)]) if list.items.is_empty() => {
             Err(Fault::error(format!("{name} called on empty list")))
@@ -51,6 +64,13 @@ pub(super) fn call(name: &str, args: &[Val]) -> Option<Outcome> {
         ("lists.range", [Val::Int(count)]) => Ok(Val::list((0..*count).map(Val::Int).collect())),
         _ => return None,
     })
+}
+
+fn is_shown(value: &Val) -> bool {
+    matches!(
+        value,
+        Val::Null | Val::Timestamp(_) | Val::Duration(_) | Val::Type(_)
+    )
 }
 
 fn substring(text: &str, from: i64, to: Option<i64>) -> Result<String, Fault> {
