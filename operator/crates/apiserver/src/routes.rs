@@ -23,6 +23,10 @@ pub(crate) async fn answer(call: &Call, method: &Method) -> Reply {
             false => ApiError::NoSuchPath,
         });
     }
+    // The old paths of watches are for nothing else.
+    if path.watch && (*method != Method::GET || !path.subresource.is_empty()) {
+        return Err(not_allowed(call, method));
+    }
     if *method != Method::GET {
         call.query.check_field_manager()?;
     }

@@ -41,7 +41,10 @@ pub fn builtin(group: &str, kind: &str) -> Vec<PrinterColumn> {
         ("coordination.k8s.io", "Lease") => {
             vec![
                 text("Holder", "The identity of the holder", |o| {
-                    o["spec"]["holderIdentity"].clone()
+                    o["spec"]["holderIdentity"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .into()
                 }),
                 created(),
             ]

@@ -141,6 +141,11 @@ async fn the_old_paths_of_watches() {
     let mut one = api.watch(&format!("{old}/b?timeoutSeconds=1")).await;
     assert_eq!(one.brief().await, pair("ADDED", "b"));
     assert_eq!(one.next().await, None);
+    let refused = "is not supported on resources of kind";
+    api.post(&old, &widget("c")).await.fails(405, refused);
+    api.get(&format!("{old}/b/status"))
+        .await
+        .fails(405, refused);
 }
 
 #[tokio::test]
