@@ -41,11 +41,12 @@ pub(crate) async fn read(
             format!("the body has the content encoding {encoding:?}: only plain bodies are read");
         return Err(ApiError::UnsupportedMediaType(message));
     }
+    let too_large = |limit| ApiError::TooLarge(format!("limit is {limit}"));
     let broken = |error| ApiError::BadRequest(format!("cannot read the body: {error}"));
     if let Some(size) = body.size_hint().exact() {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         if size > limit {
-            return Err(ApiError::TooLarge { limit });
+            return Err(too_large(limit));
         }
         let share = (size > SMALL)
             .then(|| flow.body(client, size))
@@ -58,7 +59,7 @@ pub(crate) async fn read(
             continue; // trailers
         };
         if read.len() + data.len() > limit {
-            return Err(ApiError::TooLarge { limit });
+            return Err(too_large(limit));
         }
         flow.grow(&mut share, data.len())?;
         read.extend_from_slice(&data);

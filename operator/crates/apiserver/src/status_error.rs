@@ -158,11 +158,8 @@ pub enum ApiError {
     #[error("{0}")]
     UnsupportedMediaType(String),
     /// The body is too large.
-    #[error("Request entity too large: limit is {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
+    #[error("Request entity too large: {0}")]
+    TooLarge(String),
     /// The headers are too large.
     #[error("the request's headers have more than {limit} bytes")]
     HeadersTooLarge {
@@ -249,7 +246,7 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType")
             }
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::HeadersTooLarge { .. } => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "RequestHeaderFieldsTooLarge",

@@ -29,9 +29,22 @@ use crate::admission::quota;
 use crate::authn::{Holder, Reference};
 use crate::handlers::{DeleteOptions, delete_stored};
 use crate::meta;
-use crate::registry::ResourceDef;
+use crate::registry::{ResourceDef, Strategy};
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
+
+/// See the module.
+pub(super) struct AccountStrategy;
+
+impl Strategy for AccountStrategy {
+    fn tracks_generation(&self) -> bool {
+        false
+    }
+
+    fn returns_deleted(&self) -> bool {
+        true
+    }
+}
 
 const DEFAULT: &str = "default";
 const ROOT_CA: &str = "kube-root-ca.crt";

@@ -13,6 +13,10 @@ impl Strategy for LeaseStrategy {
         true
     }
 
+    fn requires_version_on_update(&self) -> bool {
+        true
+    }
+
     fn tracks_generation(&self) -> bool {
         false
     }

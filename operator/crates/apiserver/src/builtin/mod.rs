@@ -112,7 +112,7 @@ pub(crate) fn definitions() -> Result<Vec<ResourceDef>, ServerError> {
                 token: true,
                 ..Subresources::default()
             },
-            ..stored::<ServiceAccount>(account, PlainStrategy { generation: false })?
+            ..stored::<ServiceAccount>(account, account::AccountStrategy)?
         },
         stored::<Lease>(lease, lease::LeaseStrategy)?,
         review::<SelfSubjectAccessReview>(Names::review(

@@ -25,6 +25,10 @@ impl Strategy for QuotaStrategy {
         false
     }
 
+    fn returns_deleted(&self) -> bool {
+        true
+    }
+
     fn complete(&self, object: &mut Value) {
         canonical(object.pointer_mut("/spec/hard"));
     }

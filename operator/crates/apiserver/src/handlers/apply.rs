@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::write::{Part, Proposal, Written, conflict, insert, nameless, rewrite, with_manager};
+use super::admit::nameless;
+use super::write::{Part, Proposal, Written, conflict, insert, rewrite, with_manager};
 use super::{Call, Reply};
 use crate::authz;
 use crate::decode;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Call;
-use super::write::check_readable;
+use super::admit::check_readable;
 use crate::decode::{self, Decoded, beginning, untyped};
 use crate::registry::ResourceDef;
 use crate::status_error::{ApiError, Subject};

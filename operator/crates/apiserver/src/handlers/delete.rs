@@ -53,6 +53,9 @@ pub(crate) async fn delete(call: &Call) -> Reply {
     match delete_stored(&call.server, &call.def, &call.key(), &options).await? {
         Deleted::Marked(object) => call.renderer.stored(StatusCode::OK, &object),
         Deleted::WouldMark(object) => Ok(call.renderer.value(StatusCode::OK, object)),
+        Deleted::Gone(object) if call.def.strategy.returns_deleted() => {
+            call.renderer.stored(StatusCode::OK, &object)
+        }
         Deleted::Gone(object) => {
             let last = served(&call.def, &object.json)?;
             let status = deleted(&call.def, &call.path.name, Some(meta::text(&last, "uid")));

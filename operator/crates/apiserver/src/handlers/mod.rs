@@ -1,5 +1,6 @@
 //! One verb per file. What they share: the call, its options, and the ways to write.
 
+mod admit;
 mod apply;
 mod body;
 mod create;
@@ -32,7 +33,7 @@ pub(crate) use list::list;
 #[cfg(any(test, fuzzing))]
 pub(crate) use list::{Token, consistency};
 pub(crate) use options::{FieldValidation, Query};
-pub(crate) use patch::{Format as PatchFormat, document as patch_document, patch, patched};
+pub(crate) use patch::{Format as PatchFormat, document as patch_document, patch, patched, unfit};
 pub(crate) use update::{check_uid, update};
 pub(crate) use watch::{Streaming, watch};
 pub(crate) use websocket::{credentials, upgrade};

@@ -1,11 +1,12 @@
 //! Change one object in part.
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::write::{Part, Proposal, rewrite};
 use super::{Call, Reply};
 use crate::decode::{self, Decoded, go_name};
+use crate::patch::json::MAX_OPERATIONS;
 use crate::patch::{json, merge, strategic};
 use crate::registry::ResourceDef;
 use crate::status_error::{ApiError, Subject};
@@ -116,6 +117,23 @@ pub(crate) fn document(format: Format, body: &[u8]) -> Result<Decoded, ApiError>
                 let why = no_object(wrong);
                 return Err(reason(format!("{why} type handlers.jsonPatchOp")));
             }
+            if operations.len() > MAX_OPERATIONS {
+                return Err(ApiError::TooLarge(format!(
+                    "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                    operations.len()
+                )));
+            }
+            let names = operations
+                .iter()
+                .enumerate()
+                .flat_map(|(index, operation)| {
+                    let names = operation.as_object().into_iter().flat_map(Map::keys);
+                    names.map(move |name| (index, name))
+                });
+            let unknown = names
+                .filter(|(_, name)| !["from", "op", "path", "value"].contains(&name.as_str()))
+                .map(|(index, name)| format!("unknown field \"[{index}].{name}\""));
+            decoded.problems.extend(unknown);
             for problem in &mut decoded.problems {
                 *problem = format!("json patch {problem}");
             }
@@ -133,7 +151,7 @@ pub(crate) fn document(format: Format, body: &[u8]) -> Result<Decoded, ApiError>
 }
 
 /// The error of an object that a patch made and that no decoder can read.
-pub(super) fn unfit(object: &Value, why: &str) -> ApiError {
+pub(crate) fn unfit(object: &Value, why: &str) -> ApiError {
     ApiError::Invalid {
         subject: Subject::default(),
         problems: vec![FieldError::invalid("patch", object.to_string(), why)],

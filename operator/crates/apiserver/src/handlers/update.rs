@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use super::write::{Part, Proposal, check_place, conflict, insert, rewrite};
+use super::admit::check_place;
+use super::write::{Part, Proposal, conflict, insert, rewrite};
 use super::{Call, Reply, body};
 use crate::authz::may_create;
 use crate::meta;

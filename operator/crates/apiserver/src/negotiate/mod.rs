@@ -1,7 +1,6 @@
 //! The form of an answer: JSON or YAML, the object or a table or its metadata.
 
 mod accept;
-pub(crate) mod pretty;
 mod render;
 
 use axum::response::{IntoResponse, Response};

@@ -36,6 +36,10 @@ pub trait Strategy: Send + Sync {
     fn creates_on_update(&self) -> bool {
         false
     }
+    /// Is the answer to a deletion the object that is gone?
+    fn returns_deleted(&self) -> bool {
+        false
+    }
     /// Does an object of this kind run tasks, with the fields of a Deployment? Then quotas and limit
     /// ranges apply to what it asks for.
     fn runs_tasks(&self) -> bool {

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Kind, Schema};
@@ -96,8 +97,24 @@ impl Schema {
                     items.iter_mut().for_each(|item| schema.normalize(item));
                 }
             }
+            Value::String(text) => {
+                if let Some(time) = self.time(text) {
+                    *text = time;
+                }
+            }
             _ => {}
         }
+    }
+
+    /// A time as Kubernetes writes it, where this is the type of one: in UTC, in whole seconds or in
+    /// microseconds.
+    fn time(&self, text: &str) -> Option<String> {
+        let form = match self.type_name.as_str() {
+            "v1.Time" => "%Y-%m-%dT%H:%M:%SZ",
+            "v1.MicroTime" => "%Y-%m-%dT%H:%M:%S.%6fZ",
+            _ => return None,
+        };
+        Some(text.parse::<Timestamp>().ok()?.strftime(form).to_string())
     }
 
     /// Sets the zero values of all fields below, by the rules of Kubernetes' own types.
@@ -194,8 +211,10 @@ mod tests {
             ),
             (
                 core::typed::<Event>().unwrap(),
-                json!({"count": 0, "type": "Normal"}),
-                json!({"eventTime": null, "firstTimestamp": null, "involvedObject": {}, "lastTimestamp": null,
+                json!({"count": 0, "type": "Normal", "lastTimestamp": "2026-01-01T02:00:00.5+02:00",
+                    "eventTime": "2026-01-01T00:00:00.123456789Z"}),
+                json!({"eventTime": "2026-01-01T00:00:00.123456Z", "firstTimestamp": null, "involvedObject": {},
+                    "lastTimestamp": "2026-01-01T00:00:00Z",
                     "reportingComponent": "", "reportingInstance": "", "source": {}, "type": "Normal"}),
             ),
         ];

@@ -1,19 +1,24 @@
 //! `scale`: the number of replicas of any kind, as `autoscaling/v1`.
 
+use std::sync::LazyLock;
+
 use http::{Method, StatusCode};
+use k8s_openapi::api::autoscaling::v1::Scale;
 use serde_json::{Map, Value, json};
 use store::Consistency;
 
 use crate::decode;
 use crate::handlers::{
     Call, Part, PatchFormat, Proposal, Reply, Stated, check_uid, patch_document, patched, rewrite,
+    unfit,
 };
 use crate::meta;
 use crate::negotiate::{respond, served};
 use crate::registry::ScalePaths;
 use crate::routes::not_allowed;
-use crate::status_error::{ApiError, Subject};
-use crate::validation::FieldError;
+use crate::schema::{Schema, core};
+use crate::status_error::ApiError;
+use crate::validation::cannot_unmarshal;
 
 /// Answers `…/NAME/scale`.
 pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> Reply {
@@ -34,6 +39,9 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
         }
         Method::PUT => {
             let body = decode::body(call.content_type(), &call.body)?.value;
+            if let Some(why) = unreadable(&body) {
+                return Err(ApiError::BadRequest(why));
+            }
             change(call, paths, |_| Ok(body.clone())).await
         }
         Method::PATCH => {
@@ -43,7 +51,11 @@ pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> 
             }
             let patch = patch_document(format, &call.body)?;
             change(call, paths, |scale| {
-                patched(&call.def, format, scale, &patch)
+                let scale = patched(&call.def, format, scale, &patch)?;
+                match unreadable(&scale) {
+                    Some(why) => Err(unfit(&scale, &why)),
+                    None => Ok(scale),
+                }
             })
             .await
         }
@@ -67,11 +79,7 @@ async fn change(
                 meta::fields(&mut object)?.insert(field.to_owned(), value.clone());
             }
         }
-        set(
-            &mut object,
-            &paths.spec_replicas,
-            json!(replicas(call, &scale)?),
-        )?;
+        set(&mut object, &paths.spec_replicas, json!(replicas(&scale)))?;
         Ok(Proposal {
             object,
             ..Proposal::default()
@@ -108,40 +116,27 @@ async fn apply(call: &Call, paths: &ScalePaths) -> Reply {
         "kind": call.def.kind,
         "metadata": {"name": call.path.name},
     });
+    if let Some(why) = unreadable(&scale) {
+        return Err(ApiError::BadRequest(why));
+    }
     if !scale["spec"]["replicas"].is_null() {
-        let number = json!(replicas(call, &scale)?);
+        let number = json!(replicas(&scale));
         set(&mut stated.config, &paths.spec_replicas, number)?;
     }
     let written = stated.change(call, Part::Main).await?;
     reply(call, &scale_of(&written.object(&call.def)?, paths))
 }
 
-/// The wanted number; nothing means none.
-fn replicas(call: &Call, scale: &Value) -> Result<i64, ApiError> {
-    let invalid = |field: &str, found: &Value, detail: &str| ApiError::Invalid {
-        subject: Subject {
-            group: "autoscaling".to_owned(),
-            resource: "Scale".to_owned(),
-            name: call.path.name.clone(),
-        },
-        problems: vec![FieldError::invalid(field, found.clone(), detail)],
-    };
-    let spec = &scale["spec"];
-    if !spec.is_object() && !spec.is_null() {
-        return Err(invalid("spec", spec, "must be an object with replicas"));
-    }
-    let found = &spec["replicas"];
-    let number = if found.is_null() {
-        Some(0)
-    } else {
-        found.as_i64()
-    };
-    number
-        .filter(|number| (0..=i64::from(i32::MAX)).contains(number))
-        .ok_or_else(|| {
-            let detail = "must be an integer greater than or equal to 0";
-            invalid("spec.replicas", found, detail)
-        })
+/// The wanted number; nothing means none. Whether it may be is for the object to say.
+fn replicas(scale: &Value) -> i64 {
+    scale["spec"]["replicas"].as_i64().unwrap_or_default()
+}
+
+/// Why something is no scale, if it is none.
+fn unreadable(scale: &Value) -> Option<String> {
+    // The source is fixed at compile time; the tests prove that it parses.
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| core::schema::<Scale>().unwrap_or_default());
+    cannot_unmarshal(&SCHEMA, scale, true)
 }
 
 fn scale_of(object: &Value, paths: &ScalePaths) -> Value {

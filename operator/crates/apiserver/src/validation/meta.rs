@@ -21,6 +21,11 @@ const FOREGROUND: &str = "foregroundDeletion";
 pub fn validate_create(object: &Value, namespaced: bool, rule: NameRule) -> Vec<FieldError> {
     let meta = &object["metadata"];
     let mut errors = Vec::new();
+    let prefix = text(meta, "generateName");
+    if !prefix.is_empty() {
+        let wrong = |detail| FieldError::invalid("metadata.generateName", prefix, detail);
+        errors.extend(rule.check_prefix(prefix).into_iter().map(wrong));
+    }
     let name = text(meta, "name");
     if name.is_empty() {
         errors.push(FieldError::required(

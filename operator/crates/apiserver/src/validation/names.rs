@@ -32,6 +32,18 @@ pub enum NameRule {
 }
 
 impl NameRule {
+    /// What is wrong with the start of generated names. It may end in a dash; as in Kubernetes, the
+    /// character before that is not looked at either.
+    pub fn check_prefix(self, prefix: &str) -> Vec<String> {
+        let mut masked = prefix.to_owned();
+        if self != NameRule::PathSegment && prefix.len() > 1 && prefix.ends_with('-') {
+            masked.truncate(prefix.len() - 1);
+            masked.pop();
+            masked.push('a');
+        }
+        self.check(&masked)
+    }
+
     /// What is wrong with `name`.
     pub fn check(self, name: &str) -> Vec<String> {
         match self {
@@ -217,6 +229,10 @@ mod tests {
             (NameRule::PathSegment, "a/b%", 2),
             (NameRule::PathSegment, "..", 1),
         ];
+        for (prefix, count) in [("a-", 0), ("A-", 0), ("a.", 1), ("-a", 1)] {
+            let found = NameRule::Subdomain.check_prefix(prefix);
+            assert_eq!(found.len(), count, "{prefix}: {found:?}");
+        }
         for (rule, name, count) in cases {
             assert_eq!(rule.check(name).len(), *count, "{rule:?} {name:?}");
         }

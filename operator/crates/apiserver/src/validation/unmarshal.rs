@@ -136,12 +136,46 @@ fn text_of(schema: &Schema, text: &str) -> Option<String> {
             let at = text.find(outside).unwrap_or(text.len() / 4 * 4);
             Some(format!("illegal base64 data at input byte {at}"))
         }
-        "date-time" if !text.is_empty() && !formats::matches("date-time", text) => Some(format!(
-            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
-        )),
+        "date-time" => {
+            let layout = match schema.type_name.as_str() {
+                "v1.MicroTime" => "2006-01-02T15:04:05.000000Z07:00",
+                _ => "2006-01-02T15:04:05Z07:00",
+            };
+            let micro = schema.type_name == "v1.MicroTime";
+            let rest = unread_time(text, micro)?;
+            let left = &text[rest..];
+            let part = match rest {
+                0 => "2006",
+                10 => "T",
+                _ if micro => ".000000",
+                _ => "Z07:00",
+            };
+            Some(format!(
+                "parsing time {text:?} as {layout:?}: cannot parse {left:?} as {part:?}"
+            ))
+        }
         QUANTITY => quantity(schema, &Value::from(text)),
         _ => None,
     }
+}
+
+/// Where a text stops being a time; `None` when it is one. Microseconds must be told to the last digit.
+fn unread_time(text: &str, micro: bool) -> Option<usize> {
+    if !formats::matches("date-time", text) {
+        let is_date = text
+            .get(..10)
+            .is_some_and(|date| date.parse::<jiff::civil::Date>().is_ok());
+        return Some(if is_date { 10 } else { 0 });
+    }
+    if text.as_bytes().get(10) != Some(&b'T') {
+        return Some(10);
+    }
+    let rest = text.get(19..).unwrap_or_default();
+    let digits = rest.strip_prefix('.').map_or(0, |rest| {
+        rest.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len())
+    });
+    (rest.ends_with('z') || micro && digits != 6).then_some(19)
 }
 
 fn quantity(schema: &Schema, value: &Value) -> Option<String> {

@@ -262,7 +262,10 @@ async fn scale() {
     api.put(&path, &scale).await.fails(409, "latest version");
     api.merge(&path, &json!({"spec": {"replicas": -1}}))
         .await
-        .fails(422, "Scale.autoscaling \"a\" is invalid: spec.replicas");
+        .fails(
+            422,
+            "Widget.test.example \"a\" is invalid: spec.replicas: Invalid value: -1",
+        );
     api.get(&format!("{WIDGETS}/b/scale")).await.is(404);
 }
 

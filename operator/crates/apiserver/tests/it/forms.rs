@@ -133,6 +133,29 @@ async fn events_of_the_newer_group_say_more() {
 }
 
 #[tokio::test]
+async fn what_a_deletion_and_a_lease_answer() {
+    let api = api().await;
+    let accounts = format!("{DEFAULT}/serviceaccounts");
+    api.post(&accounts, &json!({"metadata": {"name": "a"}}))
+        .await
+        .is(201);
+    let gone = api.delete(&format!("{accounts}/a")).await.is(200);
+    assert_eq!(gone["kind"], "ServiceAccount");
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = json!({"metadata": {"name": "a"}, "spec": {"renewTime": "2026-01-01T02:00:00.500000+02:00"}});
+    let made = api.post(leases, &lease).await.is(201);
+    assert_eq!(made["spec"]["renewTime"], "2026-01-01T00:00:00.500000Z");
+    let without_version = json!({"metadata": {"name": "a"}});
+    api.put(&format!("{leases}/a"), &without_version)
+        .await
+        .fails(422, "must be specified for an update");
+    let late = json!({"metadata": {"name": "b"}, "spec": {"renewTime": "2026-01-01T02:00:00Z"}});
+    api.post(leases, &late)
+        .await
+        .fails(400, "cannot parse \"Z\" as \".000000\"");
+}
+
+#[tokio::test]
 async fn a_name_that_is_about_to_be_free_says_so() {
     let api = api().await;
     let mut object = widget("a");

@@ -300,12 +300,10 @@ async fn replacing_nothing_needs_create() {
         .await
         .fails(409, "UID in precondition: 1, UID in object meta: ");
     api.put(&path, &lease).await.is(201);
-    api.put(
-        &path,
-        &json!({"metadata": {"name": "a"}, "spec": {"holderIdentity": "me"}}),
-    )
-    .await
-    .is(200);
+    let unversioned = json!({"metadata": {"name": "a"}});
+    api.put(&path, &unversioned)
+        .await
+        .fails(422, "must be specified for an update");
     let map = json!({"metadata": {"name": "a"}});
     api.put("/api/v1/namespaces/default/configmaps/a", &map)
         .await
