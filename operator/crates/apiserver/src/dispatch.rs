@@ -84,6 +84,8 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
         audit: audit::Open { log, entry },
         ..Trail::default()
     };
+    let query = request.uri().query().unwrap_or_default();
+    let pretty = negotiate::pretty::wanted(query, request.headers());
     let (parts, mut body) = request.into_parts();
     let run = AssertUnwindSafe(answer(&server, parts, &mut body, &mut trail))
         .catch_unwind()
@@ -117,7 +119,10 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     record(&server, &span, &trail, response.status(), started.elapsed());
     end(trail.audit, &mut response);
     request_body::drain(body);
-    response
+    match pretty {
+        true => negotiate::pretty::print(response).await,
+        false => response,
+    }
 }
 
 /// Leaves the request's line in the audit log; that of a stream, once it ends.

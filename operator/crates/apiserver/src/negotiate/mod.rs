@@ -1,6 +1,7 @@
 //! The form of an answer: JSON or YAML, the object or a table or its metadata.
 
 mod accept;
+pub(crate) mod pretty;
 mod render;
 
 use axum::response::{IntoResponse, Response};

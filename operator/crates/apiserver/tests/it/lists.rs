@@ -137,6 +137,16 @@ async fn tables_and_metadata() {
     api.get_as(&format!("{WIDGETS}?includeObject=Some"), TABLE)
         .await
         .fails(400, "includeObject: Invalid value: \"Some\": must be 'Metadata', 'Object', 'None', or empty");
+    let pretty = api.send(
+        http::Request::get(format!("{WIDGETS}/w1?pretty=true"))
+            .body(axum::body::Body::empty())
+            .unwrap(),
+    );
+    let body = axum::body::to_bytes(pretty.await.into_body(), 1 << 16).await;
+    assert!(
+        body.unwrap()
+            .starts_with(b"{\n  \"apiVersion\": \"test.example/v1\",\n")
+    );
     let partial = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
     let list = api.get_as(WIDGETS, partial).await.is(200);
     assert_eq!(
