@@ -230,7 +230,7 @@ fn next_generation(object: &mut Value, old: &Value) {
     }
 }
 
-/// Marks an object for deletion, once: the first mark counts as a change of what is wanted.
+/// Marks an object for deletion, once: for most kinds that counts as a change of what is wanted.
 ///
 /// # Errors
 /// As [`fields`].
@@ -244,8 +244,11 @@ pub(crate) fn mark_deleted(
     }
     let metadata = fields(object)?;
     metadata.insert("deletionTimestamp".to_owned(), json!(now));
-    metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
-    if def.strategy.tracks_generation() {
+    let graceful = def.strategy.deletes_gracefully();
+    if graceful {
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
+    }
+    if graceful && def.strategy.tracks_generation() {
         let old = object.clone();
         next_generation(object, &old);
     }

@@ -47,6 +47,9 @@ pub(crate) async fn answer(call: &Call, method: &Method) -> Reply {
         match def.strategy.view() {
             Some(view) if view.writer == call.user.name => {}
             Some(view) => return Err(ApiError::NotOffered(view.instead.to_owned())),
+            None if def.custom && verb == Verb::Create => {
+                return Err(handlers::definition_ends(call));
+            }
             None => return Err(not_allowed(call, method)),
         }
     }

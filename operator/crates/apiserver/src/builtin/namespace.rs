@@ -114,10 +114,11 @@ impl Strategy for NamespaceStrategy {
         Ok(())
     }
 
+    fn deletes_gracefully(&self) -> bool {
+        false
+    }
+
     fn prepare_delete(&self, object: &mut Value) {
-        if let Ok(metadata) = meta::fields(object) {
-            metadata.remove("deletionGracePeriodSeconds");
-        }
         if let Some(fields) = object.as_object_mut() {
             let status = fields.entry("status").or_insert_with(|| json!({}));
             if let Some(status) = status.as_object_mut() {

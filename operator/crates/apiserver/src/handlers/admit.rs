@@ -141,7 +141,8 @@ pub(super) fn admit(
         return Err(ApiError::invalid_field(def, meta::name(object), problem));
     }
     def.schema.drop_nulls(object);
-    let unknown = def.schema.prune(object);
+    let mut unknown = def.schema.prune(object);
+    unknown.extend(def.strategy.prune(object));
     problems.extend(
         unknown
             .into_iter()

@@ -153,3 +153,12 @@ pub(crate) fn renderer(
         include,
     })
 }
+/// The error for a new object of a kind whose definition goes.
+pub(crate) fn definition_ends(call: &Call) -> ApiError {
+    let name = serde_json::from_slice::<serde_json::Value>(&call.body).unwrap_or_default();
+    let name = name["metadata"]["name"].as_str().unwrap_or_default();
+    ApiError::Forbidden {
+        subject: Subject::resource(&call.def, name),
+        message: "create not allowed while custom resource definition is terminating".to_owned(),
+    }
+}

@@ -136,6 +136,8 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
         && let Some(fields) = object.as_object_mut()
     {
         fields.remove("status");
+        // What the status is by default, it is from the start.
+        def.schema.apply_defaults(&mut object);
     }
     def.strategy
         .prepare_create(&mut object, &WriteContext { now: &now });

@@ -57,6 +57,10 @@ pub trait Strategy: Send + Sync {
     fn prepare_create(&self, _object: &mut Value, _context: &WriteContext<'_>) {}
     /// Completes an update through the main resource; `status` is already the old one.
     fn prepare_update(&self, _object: &mut Value, _old: &Value, _context: &WriteContext<'_>) {}
+    /// Removes fields that the schema cannot tell from others, and returns their paths.
+    fn prune(&self, _object: &mut Value) -> Vec<String> {
+        Vec::new()
+    }
     /// What the schema cannot say. `old` is `None` at creation.
     fn validate(&self, _object: &Value, _old: Option<&Value>) -> Vec<FieldError> {
         Vec::new()
@@ -67,6 +71,10 @@ pub trait Strategy: Send + Sync {
     /// The reason why not; answered as 403.
     fn may_delete(&self, _object: &Value) -> Result<(), StrategyError> {
         Ok(())
+    }
+    /// Does marking for deletion count as a change of what is wanted, and note how much time there is?
+    fn deletes_gracefully(&self) -> bool {
+        true
     }
     /// Changes an object that is marked for deletion (a namespace becomes `Terminating`).
     fn prepare_delete(&self, _object: &mut Value) {}

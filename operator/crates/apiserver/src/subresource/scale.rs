@@ -155,6 +155,11 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
             .and_then(Value::as_i64)
             .unwrap_or_default()
     };
+    // No replicas are not written, as everywhere in `autoscaling/v1`.
+    let spec = match number(&paths.spec_replicas) {
+        0 => json!({}),
+        replicas => json!({"replicas": replicas}),
+    };
     let mut status = json!({"replicas": number(&paths.status_replicas)});
     if let Some(selector) = paths
         .label_selector
@@ -167,7 +172,7 @@ fn scale_of(object: &Value, paths: &ScalePaths) -> Value {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
-        "spec": {"replicas": number(&paths.spec_replicas)},
+        "spec": spec,
         "status": status,
     })
 }

@@ -132,8 +132,9 @@ pub fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
         .into_iter()
         .filter(|name| !before.contains(name) && !names::is_owned_finalizer(name))
         .map(|name| {
+            let path = if name.contains('.') { " including a path (/)" } else { "" };
             format!(
-                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
             )
         })
         .collect()

@@ -65,7 +65,11 @@ pub fn validate_further(
     let blocking = |error: &FieldError| {
         matches!(
             error.reason,
-            Reason::Required | Reason::TooLong | Reason::TooMany | Reason::TypeInvalid
+            Reason::Required
+                | Reason::TooLong
+                | Reason::TooMany
+                | Reason::TypeInvalid
+                | Reason::NotSupported
         )
     };
     if errors.iter().any(blocking) {

@@ -146,8 +146,15 @@ async fn objects_go_before_their_definition() {
         json!(["customresourcecleanup.apiextensions.k8s.io"])
     );
     api.until(&format!("{GADGETS}/free"), 404).await;
-    api.post(GADGETS, &gadget("late")).await.is(405);
-    api.get(&path).await.is(200);
+    assert_eq!(marked["metadata"]["generation"], 1);
+    assert_eq!(
+        marked["metadata"]["deletionGracePeriodSeconds"],
+        json!(null)
+    );
+    let ends = "gadgets.shop.example \"late\" is forbidden: create not allowed while custom resource definition is terminating";
+    api.post(GADGETS, &gadget("late")).await.fails(403, ends);
+    let held_up = api.get(&path).await.is(200);
+    assert!(held_up.to_string().contains("InstanceDeletionInProgress"));
     let release = json!({"metadata": {"finalizers": null}});
     api.merge(&format!("{GADGETS}/held"), &release)
         .await
@@ -326,6 +333,70 @@ async fn names_belong_to_the_first() {
         .is(200);
     until(&api, "gears.shop.example", "Established", "True").await;
     api.get(&gears).await.is(200);
+}
+
+#[tokio::test]
+async fn a_deprecated_version_warns_and_a_status_has_its_defaults() {
+    let api = api().await;
+    let mut definition = gadgets();
+    let version = &mut definition["spec"]["versions"][0];
+    version["deprecated"] = json!(true);
+    let schema = &mut version["schema"]["openAPIV3Schema"];
+    schema["properties"]["status"]["default"] = json!({"phase": "Pending"});
+    schema["require"] = json!(["spec"]);
+    let strict = format!("{DEFINITIONS}?fieldValidation=Strict");
+    let unknown = "unknown field \"spec.versions[0].schema.openAPIV3Schema.require\"";
+    api.post(&strict, &definition).await.fails(400, unknown);
+    define(&api, &definition).await;
+    let path = format!("{DEFINITIONS}/gadgets.shop.example");
+    let stored = api.get(&path).await.is(200);
+    assert!(!stored.to_string().contains("\"require\""));
+
+    let created = api.post(GADGETS, &gadget("a")).await;
+    assert_eq!(
+        created.headers["warning"],
+        "299 - \"shop.example/v1 Gadget is deprecated\""
+    );
+    assert_eq!(created.is(201)["status"], json!({"phase": "Pending"}));
+    let own = json!([{"op": "add", "path": "/spec/versions/0/deprecationWarning", "value": "use Things"}]);
+    api.with(
+        "PATCH",
+        &path,
+        "application/json-patch+json",
+        &own.to_string(),
+    )
+    .await
+    .is(200);
+    let wait = async {
+        while api.get(GADGETS).await.headers["warning"] != "299 - \"use Things\"" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn definitions_of_the_community_say_whether_they_are_approved() {
+    let api = api().await;
+    let mut definition = gadgets();
+    definition["metadata"] = json!({"name": "gadgets.shop.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "https://example.com/1"}});
+    definition["spec"]["group"] = json!("shop.k8s.io");
+    api.post(DEFINITIONS, &definition).await.is(201);
+    let found = until(&api, "gadgets.shop.k8s.io", "Established", "True").await;
+    let first = &found["status"]["conditions"][0];
+    assert_eq!(first["type"], "KubernetesAPIApprovalPolicyConformant");
+    assert_eq!(
+        (&first["status"], &first["reason"]),
+        (&json!("True"), &json!("ApprovedAnnotation"))
+    );
+    assert_eq!(first["message"], "approved in https://example.com/1");
+    let path = format!("{DEFINITIONS}/gadgets.shop.k8s.io");
+    let not =
+        json!({"metadata": {"annotations": {"api-approved.kubernetes.io": "unapproved, a test"}}});
+    api.merge(&path, &not).await.is(200);
+    let kind = "KubernetesAPIApprovalPolicyConformant";
+    until(&api, "gadgets.shop.k8s.io", kind, "False").await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use store::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{CLEANUP, GROUP, KIND, STORAGE, has_condition, names};
+use super::{CLEANUP, GROUP, KIND, STORAGE, has_condition, names, set_condition};
 use crate::handlers::{DeleteOptions, Deleted, delete_stored};
 use crate::meta;
 use crate::registry::{
@@ -294,10 +294,20 @@ async fn settle(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
         if !meta::finalizers(&old).contains(&CLEANUP) {
             return Ok(true);
         }
-        if !server.inner.own.contains(name) && !delete_objects(server, &old).await? {
+        let gone = server.inner.own.contains(name) || delete_objects(server, &old).await?;
+        let (reason, message) = match gone {
+            true => ("InstanceDeletionCompleted", "removed all instances"),
+            false => (
+                "InstanceDeletionInProgress",
+                "CustomResource deletion is in progress",
+            ),
+        };
+        set_condition(&mut object, "Terminating", !gone, reason, message);
+        if gone {
+            without_cleanup(&mut object);
+        } else if object == old {
             return Ok(false);
         }
-        without_cleanup(&mut object);
     } else if !names::are_settled(&old) {
         names::decide(&mut object, &definitions(server).await?);
         register(server, &object);
@@ -313,7 +323,7 @@ async fn settle(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     };
     let expect = Expect::Revision(current.revision);
     match commit(server, current.key.clone(), expect, op).await {
-        Ok(()) => Ok(true),
+        Ok(()) => Ok(released || !meta::is_deleting(&old)),
         // Somebody wrote it in the meantime: the next round sees what.
         Err(ApiError::Conflict { .. }) => Ok(false),
         Err(error) => Err(error),

@@ -11,6 +11,7 @@
 
 pub(crate) mod check;
 mod follow;
+mod keywords;
 mod names;
 
 use std::collections::BTreeSet;
@@ -141,6 +142,14 @@ impl Strategy for DefinitionStrategy {
             return Err(StrategyError(message.to_owned()));
         }
         Ok(())
+    }
+
+    fn prune(&self, object: &mut Value) -> Vec<String> {
+        keywords::prune(object)
+    }
+
+    fn deletes_gracefully(&self) -> bool {
+        false
     }
 
     fn prepare_delete(&self, object: &mut Value) {

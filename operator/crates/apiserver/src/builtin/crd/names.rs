@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::check::approval;
 use super::{has_condition, set_condition};
 use crate::meta;
 
@@ -13,6 +14,9 @@ const FIELDS: [(&str, bool, &str); 5] = [
     ("kind", false, "KindConflict"),
     ("listKind", false, "ListKindConflict"),
 ];
+
+/// What is said of definitions in the groups of Kubernetes itself.
+const APPROVED: &str = "KubernetesAPIApprovalPolicyConformant";
 
 /// Writes accepted names and the conditions `NamesAccepted` and `Established` into the status.
 /// `others` are all other definitions.
@@ -47,6 +51,9 @@ pub(super) fn decide(object: &mut Value, others: &[Value]) {
     if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
         status.insert("acceptedNames".to_owned(), accepted);
     }
+    if let Some((on, reason, message)) = approval(object) {
+        set_condition(object, APPROVED, on, reason, &message);
+    }
     match conflict {
         Some((reason, message)) => {
             set_condition(object, "NamesAccepted", false, reason, &message);
@@ -69,6 +76,11 @@ pub(super) fn are_settled(object: &Value) -> bool {
     has_condition(object, "NamesAccepted")
         && has_condition(object, "Established")
         && object["status"]["acceptedNames"] == object["spec"]["names"]
+        && approval(object).is_none_or(|(_, _, message)| {
+            let list = object["status"]["conditions"].as_array();
+            let mut all = list.into_iter().flatten();
+            all.any(|found| found["type"] == APPROVED && found["message"] == message)
+        })
 }
 
 /// One name or several.

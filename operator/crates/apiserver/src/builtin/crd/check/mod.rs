@@ -209,36 +209,53 @@ fn check_stored_versions(object: &Value, problems: &mut Vec<FieldError>) {
     }
 }
 
-/// Groups of Kubernetes itself need a word of its community; what was without one may stay so.
-fn check_approval(object: &Value, old: Option<&Value>, problems: &mut Vec<FieldError>) {
+/// What the community of Kubernetes says to a definition in one of its groups, as a condition:
+/// status, reason and message.
+pub(super) fn approval(object: &Value) -> Option<(bool, &'static str, String)> {
     let group = text(&object["spec"]["group"]);
     let community = ["k8s.io", "kubernetes.io"]
         .iter()
         .any(|end| group == *end || group.ends_with(&format!(".{end}")));
-    let approval = |object: &Value| match text(&object["metadata"]["annotations"][APPROVAL]) {
-        "" => "missing",
-        word if word.starts_with("unapproved") => "bypassed",
-        url if url
-            .parse::<http::Uri>()
-            .is_ok_and(|url| url.host().is_some() && url.scheme().is_some()) =>
-        {
-            "approved"
-        }
-        _ => "invalid",
+    let wanted = format!("protected groups must have approval annotation {APPROVAL:?}");
+    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
+    let whole = |url: &str| {
+        let url = url.parse::<http::Uri>();
+        url.is_ok_and(|url| url.host().is_some() && url.scheme().is_some())
     };
-    let state = approval(object);
-    if !community || old.is_some_and(|old| approval(old) == state) {
+    community.then(
+        || match text(&object["metadata"]["annotations"][APPROVAL]) {
+            "" => (false, "MissingAnnotation", format!("{wanted}, {see}")),
+            word if word.starts_with("unapproved") => (
+                false,
+                "UnapprovedAnnotation",
+                format!("not approved: {word:?}"),
+            ),
+            url if whole(url) => (true, "ApprovedAnnotation", format!("approved in {url}")),
+            _ => {
+                let either = "with either a URL or a reason starting with \"unapproved\"";
+                (
+                    false,
+                    "InvalidAnnotation",
+                    format!("{wanted} {either}, {see}"),
+                )
+            }
+        },
+    )
+}
+
+/// Groups of Kubernetes itself need a word of its community; what was without one may stay so.
+fn check_approval(object: &Value, old: Option<&Value>, problems: &mut Vec<FieldError>) {
+    let Some((_, reason, detail)) = approval(object) else {
+        return;
+    };
+    let before = old.and_then(approval);
+    if before.is_some_and(|(_, before, _)| before == reason) {
         return;
     }
     let field = format!("metadata.annotations[{APPROVAL}]");
-    let wanted = format!("protected groups must have approval annotation {APPROVAL:?}");
-    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
-    match state {
-        "missing" => problems.push(FieldError::required(field, format!("{wanted}, {see}"))),
-        "invalid" => {
-            let detail = format!(
-                "{wanted} with either a URL or a reason starting with \"unapproved\", {see}"
-            );
+    match reason {
+        "MissingAnnotation" => problems.push(FieldError::required(field, detail)),
+        "InvalidAnnotation" => {
             let value = object["metadata"]["annotations"][APPROVAL].clone();
             problems.push(FieldError::invalid(field, value, detail));
         }
