@@ -153,8 +153,13 @@ async fn objects_go_before_their_definition() {
     );
     let ends = "gadgets.shop.example \"late\" is forbidden: create not allowed while custom resource definition is terminating";
     api.post(GADGETS, &gadget("late")).await.fails(403, ends);
-    let held_up = api.get(&path).await.is(200);
-    assert!(held_up.to_string().contains("InstanceDeletionInProgress"));
+    let wait = async {
+        let going = |found: &Value| found.to_string().contains("InstanceDeletionInProgress");
+        while !going(&api.get(&path).await.is(200)) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, wait).await.unwrap();
     let release = json!({"metadata": {"finalizers": null}});
     api.merge(&format!("{GADGETS}/held"), &release)
         .await
