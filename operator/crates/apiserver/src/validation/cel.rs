@@ -164,7 +164,7 @@ impl Run {
                 Ok(_) => format!("rule did not evaluate to a boolean: {}", rule.shown()),
                 Err(fault) => self.fault(&fault, rule),
             };
-            let error = FieldError::invalid(path, kind_of(schema), detail);
+            let error = FieldError::invalid(place(path.to_string()), kind_of(schema), detail);
             self.errors.push(error);
         }
     }
@@ -214,15 +214,25 @@ impl Rule {
 
 fn violation(rule: &Rule, value: &Value, path: &Path<'_>, detail: String) -> FieldError {
     let suffix = rule.field_path.as_deref().unwrap_or_default();
-    let found = value.pointer(&suffix.replace('.', "/"));
-    let at = path.to_string() + suffix;
     FieldError {
         reason: rule.reason,
-        field: at.strip_prefix('.').map(str::to_owned).unwrap_or(at),
-        bad_value: found
-            .filter(|found| !found.is_object() && !found.is_array())
-            .cloned(),
-        detail,
+        field: place(path.to_string() + suffix),
+        bad_value: Some(value.clone()).filter(|value| !value.is_object() && !value.is_array()),
+        // A duplicate speaks for itself.
+        detail: if rule.reason == Reason::Duplicate {
+            String::new()
+        } else {
+            detail
+        },
+    }
+}
+
+/// A path as errors tell it; the whole object has none.
+fn place(path: String) -> String {
+    match path.strip_prefix('.') {
+        Some(field) => field.to_owned(),
+        None if path.is_empty() => "<nil>".to_owned(),
+        None => path,
     }
 }
 

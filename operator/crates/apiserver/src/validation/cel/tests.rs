@@ -47,6 +47,10 @@ fn rules_report_path_message_and_reason() {
             "Forbidden: m",
         ),
         (
+            json!({"rule": "self.min <= self.max", "message": "m", "reason": "FieldValueDuplicate"}),
+            "Duplicate value",
+        ),
+        (
             json!({"rule": "self.labels['nothing'] > 'a'", "message": "m"}),
             r#"Invalid value: "object": no such key: nothing evaluating rule: m"#,
         ),
@@ -54,7 +58,7 @@ fn rules_report_path_message_and_reason() {
     for (rule, text) in cases {
         assert_eq!(
             errors(with_rule(rule.clone()), value.clone(), None),
-            [format!(": {text}")],
+            [format!("<nil>: {text}")],
             "{rule}"
         );
     }
@@ -113,14 +117,14 @@ fn transition_rules_need_an_old_value() {
     assert_eq!(errors(schema.clone(), json!({"name": "a"}), None), [""; 0]);
     assert_eq!(
         errors(schema, json!({"name": "a"}), Some(json!({"name": "b"}))),
-        [": Invalid value: name is immutable"]
+        ["<nil>: Invalid value: name is immutable"]
     );
     let optional = with_rule(
         json!({"rule": "oldSelf.hasValue() || self.min == 1", "optionalOldSelf": true, "message": "m"}),
     );
     assert_eq!(
         errors(optional.clone(), json!({"min": 2}), None),
-        [": Invalid value: m"]
+        ["<nil>: Invalid value: m"]
     );
     assert_eq!(
         errors(optional, json!({"min": 2}), Some(json!({"min": 2}))),
@@ -337,7 +341,7 @@ fn what_the_interpreter_fails_on_is_told_in_kubernetes_words() {
             "type conversion error from 'string' to 'int'",
         ),
     ] {
-        let expected = format!(": Invalid value: \"object\": {words} evaluating rule: {rule}");
+        let expected = format!("<nil>: Invalid value: \"object\": {words} evaluating rule: {rule}");
         let found = errors(with_rule(json!({"rule": rule})), value.clone(), None);
         assert_eq!(found, [expected]);
     }
@@ -420,7 +424,7 @@ fn rules_wait_until_the_object_fits_its_schema() {
 }
 
 #[test]
-fn a_rule_about_a_field_shows_the_value_there() {
+fn a_rule_about_a_field_is_told_there() {
     let rule = |path: &str| {
         json!({"type": "object", "properties": {"spec": {"type": "object",
             "properties": {"replicas": {"type": "integer"}},
@@ -428,7 +432,7 @@ fn a_rule_about_a_field_shows_the_value_there() {
     };
     assert_eq!(
         errors(rule(".replicas"), json!({"spec": {"replicas": 2}}), None),
-        ["spec.replicas: Invalid value: 2: m"]
+        ["spec.replicas: Invalid value: m"]
     );
 }
 
