@@ -11,6 +11,7 @@
 mod checker;
 mod compile;
 mod cost;
+mod depth;
 mod eval;
 mod functions;
 mod loops;

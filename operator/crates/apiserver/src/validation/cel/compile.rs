@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Rule;
 use super::checker::{self, Refusal, Scope};
-use super::cost;
+use super::{cost, depth};
 use crate::schema::Schema;
 use crate::validation::field::{FieldError, Reason, html_safe};
 
@@ -175,6 +175,9 @@ fn compile_expression(
         _ => ("messageExpression ", "messageExpression"),
     };
     let failed = |text: String| refused(field, format!("{prefix}compilation failed: {text}"));
+    if let Some(problem) = depth::problem(expression) {
+        return Err(failed(format!("ERROR: <input>:-1:0: {problem}")));
+    }
     let program =
         parse(expression).map_err(|errors| failed(render(expression, parse_issues(errors))))?;
     let types = checker::check(&program, scope).map_err(|refusal| match refusal {
