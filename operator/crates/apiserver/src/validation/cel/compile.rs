@@ -202,9 +202,22 @@ fn compile_expression(
     Ok((program, cost))
 }
 
+/// The parser descends through a dozen calls for each bracket: it gets a stack of its own.
 fn parse(expression: &str) -> Result<IdedExpr, ParseErrors> {
-    let parser = Parser::default().enable_optional_syntax(true);
-    parser.parse(expression)
+    const STACK: usize = 64 << 20;
+    let work = || {
+        Parser::default()
+            .enable_optional_syntax(true)
+            .parse(expression)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        let parsed = thread.spawn_scoped(scope, work).map(|thread| thread.join());
+        match parsed {
+            Ok(Ok(parsed)) => parsed,
+            _ => Err(ParseErrors { errors: Vec::new() }),
+        }
+    })
 }
 
 /// A message with its line and column, both from 1.
