@@ -27,7 +27,7 @@ use crate::documents;
 use crate::flow::Share;
 use crate::handlers::{self, Call, Query, Reply, Streaming};
 use crate::metrics::{RequestLabels, VerbLabels};
-use crate::negotiate;
+use crate::negotiate::{self, Format};
 use crate::request_body;
 use crate::request_info::{self, ResourcePath, Target};
 use crate::routes;
@@ -86,6 +86,7 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     };
     let query = request.uri().query().unwrap_or_default();
     let pretty = negotiate::pretty::wanted(query, request.headers());
+    let yaml = negotiate::form(request.headers()).is_ok_and(|form| form.format == Format::Yaml);
     let (parts, mut body) = request.into_parts();
     let run = AssertUnwindSafe(answer(&server, parts, &mut body, &mut trail))
         .catch_unwind()
@@ -119,9 +120,10 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     record(&server, &span, &trail, response.status(), started.elapsed());
     end(trail.audit, &mut response);
     request_body::drain(body);
-    match pretty {
-        true => negotiate::pretty::print(response).await,
-        false => response,
+    match (pretty, yaml) {
+        (_, true) => negotiate::pretty::refusal_in_yaml(response).await,
+        (true, _) => negotiate::pretty::print(response).await,
+        _ => response,
     }
 }
 

@@ -1,9 +1,11 @@
-//! Indented JSON, for people who look at answers with `pretty=true`, curl or a browser.
+//! Answers in another layout: indented JSON for people who look at them with `pretty=true`, curl or
+//! a browser, and refusals in YAML.
 
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
+use serde_json::Value;
 
 use crate::handlers::{Query, Streaming};
 
@@ -22,68 +24,57 @@ pub(crate) fn wanted(query: &str, headers: &HeaderMap) -> bool {
 
 /// The same answer, indented; streams, and documents that are known by their hash, stay as they are.
 pub(crate) async fn print(response: Response) -> Response {
-    let headers = response.headers();
-    let json = HeaderValue::from_static("application/json");
-    let fixed =
-        headers.contains_key(header::ETAG) || response.extensions().get::<Streaming>().is_some();
-    if fixed || headers.get(header::CONTENT_TYPE) != Some(&json) {
+    let fixed = response.headers().contains_key(header::ETAG)
+        || response.extensions().get::<Streaming>().is_some();
+    if fixed || !is_json(&response) {
         return response;
     }
-    let (parts, body) = response.into_parts();
-    // It is all in memory already, so that nothing can fail.
-    let bytes = body.collect().await.map(|body| body.to_bytes());
-    let text = indented(&bytes.unwrap_or_default());
-    Response::from_parts(parts, Body::from(text))
+    rewritten(response, indented).await
 }
 
-fn indented(json: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len() * 2);
-    let (mut depth, mut string, mut escaped) = (0, false, false);
-    let line = |out: &mut Vec<u8>, depth: usize| {
-        out.push(b'\n');
-        out.extend(std::iter::repeat_n(b' ', 2 * depth));
-    };
-    for (at, &byte) in json.iter().enumerate() {
-        if string {
-            out.push(byte);
-            string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            continue;
-        }
-        match byte {
-            b'{' | b'[' => {
-                out.push(byte);
-                if !matches!(json.get(at + 1), Some(b'}' | b']')) {
-                    depth += 1;
-                    line(&mut out, depth);
-                }
-            }
-            b'}' | b']' => {
-                if !matches!(out.last(), Some(b'{' | b'[')) {
-                    depth = depth.saturating_sub(1);
-                    line(&mut out, depth);
-                }
-                out.push(byte);
-            }
-            b',' => {
-                out.push(byte);
-                line(&mut out, depth);
-            }
-            b':' => out.extend(b": "),
-            b' ' | b'\n' | b'\r' | b'\t' => {}
-            _ => {
-                string = byte == b'"';
-                out.push(byte);
-            }
-        }
+/// A refusal in YAML, for those who asked for that.
+pub(crate) async fn refusal_in_yaml(response: Response) -> Response {
+    if response.status().as_u16() < 400 || !is_json(&response) {
+        return response;
     }
-    out
+    let mut response = rewritten(response, |json| {
+        let status: Option<Value> = serde_json::from_slice(json).ok();
+        status.and_then(|status| serde_saphyr::to_string(&status).ok().map(Into::into))
+    })
+    .await;
+    let yaml = HeaderValue::from_static("application/yaml");
+    response.headers_mut().insert(header::CONTENT_TYPE, yaml);
+    response
+}
+
+fn is_json(response: &Response) -> bool {
+    let media = response.headers().get(header::CONTENT_TYPE);
+    media.is_some_and(|media| media == "application/json")
+}
+
+/// With another body, where one can be made of it.
+async fn rewritten(response: Response, body: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Response {
+    let (parts, old) = response.into_parts();
+    // It is all in memory already, so that nothing can fail.
+    let old = old.collect().await.map(|body| body.to_bytes());
+    let old = old.unwrap_or_default();
+    let new = body(&old).map_or(Body::from(old), Body::from);
+    Response::from_parts(parts, new)
+}
+
+/// Written as it is read, because the tree of a large list would take many times its text.
+fn indented(json: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(json.len() * 2);
+    let mut from = serde_json::Deserializer::from_slice(json);
+    let mut to = serde_json::Serializer::pretty(&mut out);
+    serde_transcode::transcode(&mut from, &mut to).ok()?;
+    Some(out)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -106,16 +97,10 @@ mod tests {
 
     #[test]
     fn indentation_is_that_of_every_json_printer() {
-        let values = [
-            json!({"a": {}, "b": [], "c": [{}, [1, {"x": null}], "}\"{,:\\"], "d\\\"[": -1.5e3}),
-            json!([]),
-            json!("x: {\""),
-            Value::Null,
-        ];
-        for value in values {
-            let expected = serde_json::to_string_pretty(&value).unwrap();
-            let ours = indented(value.to_string().as_bytes());
-            assert_eq!(String::from_utf8(ours).unwrap(), expected);
-        }
+        let value = json!({"b": [], "a": {}, "c": [{}, [1, {"x": null}], "}\"{"], "d": -1.5e-300});
+        let expected = serde_json::to_string_pretty(&value).unwrap();
+        let ours = indented(value.to_string().as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(ours).unwrap(), expected);
+        assert_eq!(indented(b"no JSON"), None);
     }
 }
