@@ -329,7 +329,7 @@ async fn requests_that_are_no_requests() -> anyhow::Result<()> {
             collection,
             json,
             named("a").replace("Deployment", "Route"),
-            400,
+            422,
         ),
         (
             "POST",

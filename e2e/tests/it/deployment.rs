@@ -358,14 +358,19 @@ async fn a_deleted_deployment_leaves_nothing() -> anyhow::Result<()> {
     ns.kubectl
         .run(&["delete", "deployment", "web", "--timeout=60s"])
         .await?;
-    // The finalizer held the object until this was so; nothing to wait for.
+    // The finalizer held the object until this was so; nothing to wait for. The rows follow the
+    // same look at the Swarm, beside it.
     ensure!(ns.services()?.is_empty(), "{:?}", ns.services()?);
     let rows = format!(
         "select * from deployment_locations where deployment_id = '{}/web'",
         ns.name
     );
-    ensure!(ns.world.sql(&rows).await?.is_empty(), "rows are left");
-    Ok(())
+    eventually("its rows are gone", async || {
+        let left = ns.world.sql(&rows).await?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -261,7 +261,10 @@ async fn pages_metadata_and_preconditions() -> anyhow::Result<()> {
     });
     let refused = api_error(api.delete(name, &wrong).await)?;
     ensure!(
-        refused.0 == 409 && refused.2.contains("Precondition failed"),
+        refused.0 == 409
+            && refused
+                .2
+                .contains("the UID in the precondition (other) does not match"),
         "{refused:?}"
     );
     api.delete(name, &DeleteParams::foreground()).await?;

@@ -328,7 +328,7 @@ async fn every_failure_is_a_status() -> anyhow::Result<()> {
             &made,
             422,
             "Invalid",
-            "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"Some\"",
+            "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]",
         ),
         (
             "DELETE",
@@ -382,7 +382,7 @@ async fn every_failure_is_a_status() -> anyhow::Result<()> {
             r#"{"apiVersion":"obiente.cloud/v1alpha1","kind":"Deployment","metadata":{"name":"x","labels":["a"]},"spec":{"image":"a"}}"#,
             400,
             "BadRequest",
-            "metadata.labels",
+            "json: cannot unmarshal array into Go struct field ObjectMeta.labels of type map[string]string",
         ),
     ];
     for (method, path, headers, body, code, reason, message) in cases {
