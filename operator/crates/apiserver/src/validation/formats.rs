@@ -1,7 +1,7 @@
 //! The string and number formats that schemas may name; unknown ones are ignored, as upstream.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use regex::Regex;
 
@@ -59,7 +59,7 @@ pub(crate) fn is_known(format: &str, kind: Option<Kind>) -> bool {
             // With its dashes only, unlike the others.
             let own = !name.starts_with("k8s") || format.matches('-').count() == 2;
             own && (TEXTS.contains(&name.as_str())
-                || patterns().iter().any(|(known, _)| *known == name))
+                || PATTERNS.iter().any(|(known, _)| *known == name))
         }
         Some(Kind::Integer) => matches!(format, "int32" | "int64"),
         Some(Kind::Number) => matches!(format, "float" | "double"),
@@ -127,7 +127,7 @@ fn is_duration(text: &str) -> bool {
         EXACT.contains(&unit.as_str()) || STARTS.iter().any(|start| unit.starts_with(start))
     };
     let parts = || {
-        let (_, spelled) = patterns().iter().find(|(name, _)| *name == " amount")?;
+        let spelled = compiled(" amount")?;
         Some(spelled.captures_iter(text))
     };
     duration_nanos(text).is_some()
@@ -279,74 +279,74 @@ fn is_credit_card(text: &str) -> bool {
     pattern("creditcard", &digits) && values.enumerate().map(double).sum::<u32>() % 10 == 0
 }
 
+/// Formats that are one regular expression; the tests prove that each compiles.
+const PATTERNS: &[(&str, &str)] = &[
+    ("bsonobjectid", "^[0-9a-fA-F]{24}$"),
+    (
+        "mac",
+        r"(?i)^([0-9a-f]{2}(:[0-9a-f]{2}){5}((:[0-9a-f]{2}){2}|(:[0-9a-f]{2}){14})?|[0-9a-f]{2}(-[0-9a-f]{2}){5}((-[0-9a-f]{2}){2}|(-[0-9a-f]{2}){14})?|[0-9a-f]{4}(\.[0-9a-f]{4}){2}((\.[0-9a-f]{4})|(\.[0-9a-f]{4}){7})?)$",
+    ),
+    // One label that may have a dash after its first character only, or several.
+    (
+        "hostname",
+        r"^([0-9\p{S}\p{L}](-?[0-9\p{S}\p{L}]{0,62})?|([0-9\p{S}\p{L}]([-0-9\p{S}\p{L}]{0,61}[0-9\p{S}\p{L}])?\.)+\p{L}{2,63})$",
+    ),
+    ("k8sshortname", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+    (
+        "k8slongname",
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    ),
+    // Parts of formats, whose names nobody can write.
+    (
+        " time",
+        "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})$",
+    ),
+    (" amount", r"[0-9]+\s*([A-Za-zµ]+)"),
+    (
+        " atoms",
+        r"^[^\s()<>\[\]:;@\\,.\x22]+(\.[^\s()<>\[\]:;@\\,.\x22]+)*$",
+    ),
+    (
+        "uuid",
+        "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$",
+    ),
+    (
+        "uuid3",
+        "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?3[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}$",
+    ),
+    (
+        "uuid4",
+        "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$",
+    ),
+    (
+        "uuid5",
+        "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?5[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$",
+    ),
+    (
+        "creditcard",
+        r"^(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:2131|1800|35\d{3})\d{11})$",
+    ),
+    ("ssn", "^\\d{3}[- ]?\\d{2}[- ]?\\d{4}$"),
+    ("hexcolor", "^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$"),
+    (
+        "rgbcolor",
+        r"^rgb\((\s*(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])\s*(,|\)$)){3}",
+    ),
+];
+
 /// Unknown formats are ignored.
 fn pattern(name: &str, text: &str) -> bool {
-    let known = patterns().iter().find(|(known, _)| *known == name);
-    known.is_none_or(|(_, pattern)| pattern.is_match(text))
+    compiled(name).is_none_or(|pattern| pattern.is_match(text))
 }
 
-fn patterns() -> &'static [(&'static str, Regex)] {
-    const SOURCES: &[(&str, &str)] = &[
-        ("bsonobjectid", "^[0-9a-fA-F]{24}$"),
-        (
-            "mac",
-            r"(?i)^([0-9a-f]{2}(:[0-9a-f]{2}){5}((:[0-9a-f]{2}){2}|(:[0-9a-f]{2}){14})?|[0-9a-f]{2}(-[0-9a-f]{2}){5}((-[0-9a-f]{2}){2}|(-[0-9a-f]{2}){14})?|[0-9a-f]{4}(\.[0-9a-f]{4}){2}((\.[0-9a-f]{4})|(\.[0-9a-f]{4}){7})?)$",
-        ),
-        // One label that may have a dash after its first character only, or several.
-        (
-            "hostname",
-            r"^([0-9\p{S}\p{L}](-?[0-9\p{S}\p{L}]{0,62})?|([0-9\p{S}\p{L}]([-0-9\p{S}\p{L}]{0,61}[0-9\p{S}\p{L}])?\.)+\p{L}{2,63})$",
-        ),
-        ("k8sshortname", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
-        (
-            "k8slongname",
-            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-        ),
-        // Parts of formats, whose names nobody can write.
-        (
-            " time",
-            "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})$",
-        ),
-        (" amount", r"[0-9]+\s*([A-Za-zµ]+)"),
-        (
-            " atoms",
-            r"^[^\s()<>\[\]:;@\\,.\x22]+(\.[^\s()<>\[\]:;@\\,.\x22]+)*$",
-        ),
-        (
-            "uuid",
-            "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$",
-        ),
-        (
-            "uuid3",
-            "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?3[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}$",
-        ),
-        (
-            "uuid4",
-            "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$",
-        ),
-        (
-            "uuid5",
-            "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?5[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$",
-        ),
-        (
-            "creditcard",
-            r"^(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:2131|1800|35\d{3})\d{11})$",
-        ),
-        ("ssn", "^\\d{3}[- ]?\\d{2}[- ]?\\d{4}$"),
-        ("hexcolor", "^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$"),
-        (
-            "rgbcolor",
-            r"^rgb\((\s*(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])\s*(,|\)$)){3}",
-        ),
-    ];
-    // The tests prove that every source compiles.
-    static COMPILED: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
-        SOURCES
-            .iter()
-            .filter_map(|(name, source)| Some((*name, Regex::new(source).ok()?)))
-            .collect()
-    });
-    &COMPILED
+/// Each is compiled when it is first asked for: `hostname` alone takes megabytes.
+fn compiled(name: &str) -> Option<&'static Regex> {
+    static COMPILED: [OnceLock<Option<Regex>>; PATTERNS.len()] =
+        [const { OnceLock::new() }; PATTERNS.len()];
+    let at = PATTERNS.iter().position(|(known, _)| *known == name)?;
+    COMPILED[at]
+        .get_or_init(|| Regex::new(PATTERNS[at].1).ok())
+        .as_ref()
 }
 
 #[cfg(test)]
@@ -355,7 +355,9 @@ mod tests {
 
     #[test]
     fn formats_accept_and_refuse() {
-        assert_eq!(patterns().len(), 16);
+        for (name, source) in PATTERNS {
+            assert!(Regex::new(source).is_ok(), "{name}");
+        }
         let cases: &[(&str, &[&str], &[&str])] = &[
             (
                 "date-time",
