@@ -66,6 +66,14 @@ impl Server {
         })
     }
 
+    /// An etcd, as anybody.
+    pub fn etcd(etcd: &Etcd) -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], etcd.port())),
+            tls: None,
+        }
+    }
+
     /// Waits until a path answers; looks often, because the time it took is measured.
     pub async fn await_ok(&self, path: &str) -> anyhow::Result<()> {
         let request = request("GET", path, "", "");
@@ -115,10 +123,7 @@ impl Peer {
     /// Where it serves, once it does.
     pub async fn server(&self) -> anyhow::Result<Server> {
         let (server, health) = match self {
-            Self::Etcd(etcd) => {
-                let address = SocketAddr::from(([127, 0, 0, 1], etcd.port()));
-                (Server { address, tls: None }, "/health")
-            }
+            Self::Etcd(etcd) => (Server::etcd(etcd), "/health"),
             Self::Kubernetes(kubeconfig) => (Server::kubernetes(kubeconfig).await?, "/readyz"),
         };
         server.await_ok(health).await.context(self.name())?;

@@ -2,7 +2,7 @@
 //!
 //! Every number stands beside what the same machine does without us in the same minute, because
 //! absolute times say more about the machine. Needs a release build. The API is measured beside an
-//! etcd, or with `--beside KUBECONFIG` beside any Kubernetes API server.
+//! etcd; single objects with `--beside KUBECONFIG` beside any Kubernetes API server.
 
 mod api;
 mod apply;
@@ -41,7 +41,8 @@ struct Args {
     /// Sections to measure; all where none is named.
     #[arg(value_name = "SECTION")]
     wanted: Vec<String>,
-    /// A Kubernetes API server to measure the API beside, instead of an etcd. It keeps what it is sent.
+    /// A Kubernetes API server to measure creates, gets and updates beside, instead of an etcd. It
+    /// keeps what it is sent: give it a new one.
     #[arg(long, value_name = "KUBECONFIG")]
     beside: Option<PathBuf>,
 }
@@ -103,14 +104,13 @@ async fn api(
         api::measure(&operator, postgres.pid()?, &peer, &wants, report).await?;
     }
     if wants("api/list") {
-        list::measure(&mut start("list").await?, Peer::start(beside)?, report)
+        list::measure(&mut start("list").await?, report)
             .await
             .context("list")?;
     }
     if wants("api/watch") {
         let operator = start("watch").await?;
-        let peer = Peer::start(beside)?;
-        watch::measure(&operator, postgres.pid()?, &peer, report)
+        watch::measure(&operator, postgres.pid()?, report)
             .await
             .context("watch")?;
     }

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use e2e::lab::Operator;
+use e2e::lab::{Etcd, Operator};
 use futures::future::try_join_all;
 
 use crate::api::text;
 use crate::cpu::{self, Processes, Seconds};
 use crate::idle::resident_megabytes;
-use crate::load::{Peer, Server, request};
+use crate::load::{Server, request};
 use crate::report::{Report, Target, quantile};
 
 const WATCHERS: usize = 1000;
@@ -34,24 +34,22 @@ struct Side {
 pub async fn measure(
     operator: &Operator,
     postgres: u32,
-    peer: &Peer,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let pid = operator.pid()?;
     let before = resident_megabytes(pid)?;
-    let processes = Processes::new([
-        ("client", std::process::id()),
-        ("operator", pid),
-        ("Postgres", postgres),
-    ]);
-    let ours = kubernetes(Server::operator(operator).await?, processes).await?;
-    let seen = ours.run().await.context("our watchers")?;
+    let seen = ours(operator, postgres)
+        .await?
+        .run()
+        .await
+        .context("our watchers")?;
     let memory = (resident_megabytes(pid)? - before) * 1e3 / WATCHERS as f64;
-    let theirs = match peer {
-        Peer::Etcd(_) => etcd(peer.server().await?, peer.processes()),
-        Peer::Kubernetes(_) => kubernetes(peer.server().await?, peer.processes()).await?,
-    };
-    let they_saw = theirs.run().await.context("the peer's watchers")?;
+    let etcd = Etcd::start()?;
+    let peer = theirs(&etcd)
+        .await?
+        .run()
+        .await
+        .context("etcd's watchers")?;
     let name = |rest: &str| format!("an event at {WATCHERS} watchers: {rest}");
     let spread = |seen: &Seen| format!("p50 {:.0} ms, p99 {:.0} ms", seen.p50, seen.p99);
     let detail = format!("{}, from sending the write", spread(&seen));
@@ -60,16 +58,20 @@ pub async fn measure(
         "  of one event at all: {}",
         cpu::describe(&seen.cpu)
     ));
-    let detail = format!("{}; {} {}", spread(&seen), peer.name(), spread(&they_saw));
+    let detail = format!(
+        "{}; etcd {} by its JSON gateway without TLS",
+        spread(&seen),
+        spread(&peer)
+    );
     report.row(
-        &name(&format!("p99, ours / {}", peer.name())),
+        &name("p99, ours / etcd"),
         &detail,
-        seen.p99 / they_saw.p99,
+        seen.p99 / peer.p99,
         Target::None,
     );
     report.note(&format!(
         "  of one event at all: {}",
-        cpu::describe(&they_saw.cpu)
+        cpu::describe(&peer.cpu)
     ));
     report.row(
         "memory of a watcher, kB",
@@ -80,8 +82,9 @@ pub async fn measure(
     Ok(())
 }
 
-async fn kubernetes(server: Server, processes: Processes) -> anyhow::Result<Side> {
+async fn ours(operator: &Operator, postgres: u32) -> anyhow::Result<Side> {
     let collection = "/api/v1/namespaces/watched/configmaps";
+    let server = Server::operator(operator).await?;
     let mut connection = server.connect().await?;
     let namespace = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"watched"}}"#;
     connection
@@ -105,16 +108,22 @@ async fn kubernetes(server: Server, processes: Processes) -> anyhow::Result<Side
         ),
         greeting: 0,
         writes: (0..EVENTS).map(write).collect(),
-        processes,
+        processes: Processes::new([
+            ("client", std::process::id()),
+            ("operator", operator.pid()?),
+            ("Postgres", postgres),
+        ]),
     })
 }
 
-fn etcd(server: Server, processes: Processes) -> Side {
+async fn theirs(etcd: &Etcd) -> anyhow::Result<Side> {
+    let server = Server::etcd(etcd);
+    server.await_ok("/health").await.context("etcd")?;
     let write = |_| {
         let put = format!(r#"{{"key":"watched0","value":"{}"}}"#, text(1336));
         request("POST", "/v3/kv/put", "", &put)
     };
-    Side {
+    Ok(Side {
         server,
         watch: request(
             "POST",
@@ -124,8 +133,8 @@ fn etcd(server: Server, processes: Processes) -> Side {
         ),
         greeting: 1,
         writes: (0..EVENTS).map(write).collect(),
-        processes,
-    }
+        processes: Processes::new([("client", std::process::id()), ("etcd", etcd.pid())]),
+    })
 }
 
 /// Milliseconds from sending a write until a watcher has its event, over all watchers and events,
