@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use super::admit::nameless;
 use super::write::{Part, Proposal, Written, conflict, insert, rewrite, with_manager};
-use super::{Call, Reply};
+use super::{Call, Reply, definition_ends};
 use crate::authz;
 use crate::decode;
 use crate::managed_fields::{self, ApplyError};
 use crate::meta;
+use crate::registry::Verb;
 use crate::status_error::ApiError;
 use crate::validation::FieldError;
 
@@ -29,6 +30,9 @@ pub(crate) async fn apply(call: &Call, part: Part) -> Reply {
             done => return done?.reply(call, StatusCode::OK),
         }
         authz::may_create(call)?;
+        if call.def.custom && !call.def.supports(Verb::Create) {
+            return Err(definition_ends(call));
+        }
         let uid = meta::text(&stated.config, "uid");
         if !uid.is_empty() {
             let message = format!(

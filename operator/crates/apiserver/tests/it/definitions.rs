@@ -153,6 +153,10 @@ async fn objects_go_before_their_definition() {
     );
     let ends = "gadgets.shop.example \"late\" is forbidden: create not allowed while custom resource definition is terminating";
     api.post(GADGETS, &gadget("late")).await.fails(403, ends);
+    let late = format!("{GADGETS}/late?fieldManager=m");
+    let stated = gadget("late").to_string();
+    let applied = api.with("PATCH", &late, "application/apply-patch+yaml", &stated);
+    applied.await.fails(403, ends);
     let wait = async {
         let going = |found: &Value| found.to_string().contains("InstanceDeletionInProgress");
         while !going(&api.get(&path).await.is(200)) {
