@@ -3,7 +3,10 @@
 //!
 //! - `test` with a null value passes where the last step of the path is an absent key of a map
 //!   (finalizer helpers send exactly that for an object without finalizers);
-//! - `replace` of an absent key of a map adds it.
+//! - `replace` of an absent key of a map adds it;
+//! - of a key that stands twice in one operation the last one counts, as everywhere in JSON bodies
+//!   (with a warning, or refused with `fieldValidation=Strict`): two cases of the RFC's table, which
+//!   want an error, see none, because parsing has joined the keys before.
 //!
 //! **Guarantees.** All operations or none. Bounded work: the number of operations, the nesting of
 //! the result and the amount of data moved by `copy` and `move` are limited, so that a short patch
