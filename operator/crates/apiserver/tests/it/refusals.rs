@@ -201,12 +201,9 @@ async fn field_validation() {
 #[tokio::test]
 async fn who_asks_matters() {
     let api = api().await;
-    let ask = |path: &'static str, token: &'static str| {
+    let code_of = |request: http::request::Builder| {
+        let request = request.body(axum::body::Body::empty()).unwrap();
         let router = api.server.router();
-        let request = http::Request::get(path)
-            .header("authorization", token)
-            .body(axum::body::Body::empty())
-            .unwrap();
         async move {
             tower::ServiceExt::oneshot(router, request)
                 .await
@@ -214,21 +211,12 @@ async fn who_asks_matters() {
                 .status()
                 .as_u16()
         }
+    };
+    let ask = |path: &'static str, token: &'static str| {
+        code_of(http::Request::get(path).header("authorization", token))
     };
     assert_eq!(ask("/version", "Bearer wrong").await, 401);
-    let open = |path: &'static str| {
-        let request = http::Request::get(path)
-            .body(axum::body::Body::empty())
-            .unwrap();
-        let router = api.server.router();
-        async move {
-            tower::ServiceExt::oneshot(router, request)
-                .await
-                .unwrap()
-                .status()
-                .as_u16()
-        }
-    };
+    let open = |path: &'static str| code_of(http::Request::get(path));
     let request = http::Request::get(WIDGETS)
         .header("impersonate-user", "joe")
         .body(axum::body::Body::empty())
