@@ -131,8 +131,7 @@ fn merge_lists(node: Node<'_>, live: &Side<'_>, applied: &Side<'_>) -> Vec<Value
     }
 }
 
-/// `value` without the members of `unwanted`. What loses all its own members becomes null; what only
-/// lost something further down stays, empty if need be.
+/// `value` without the members of `unwanted`. A map or list that loses everything becomes null.
 pub(super) fn remove(node: Node<'_>, value: &Value, unwanted: &FieldSet) -> Value {
     match (node.shape(value), value) {
         (Shape::Map, Value::Object(fields)) => remove_from_map(node, fields, unwanted),
@@ -142,9 +141,13 @@ pub(super) fn remove(node: Node<'_>, value: &Value, unwanted: &FieldSet) -> Valu
     }
 }
 
-/// The same one step down.
+/// The same one step down. What is emptied there is null where that is a value, as structured-merge-diff
+/// has it. Elsewhere it is empty: kube-apiserver refuses its own null there, but for 1.36.0 to 1.36.2,
+/// which left everything empty and so did not let a nullable field be unset that has required ones
+/// (<https://github.com/kubernetes-sigs/structured-merge-diff/issues/331>).
 fn remove_below(node: Node<'_>, value: &Value, unwanted: &FieldSet) -> Value {
     match (remove(node, value, unwanted), value) {
+        (Value::Null, _) if node.is_nullable() => Value::Null,
         (Value::Null, Value::Object(_)) => json!({}),
         (Value::Null, Value::Array(_)) => json!([]),
         (rest, _) => rest,

@@ -18,7 +18,8 @@ use crate::schema::{Kind, ListType, Schema};
 /// How often a type may occur inside of itself: deeper than any case goes.
 const RECURSION: usize = 8;
 
-/// Turns one type of the reference's schema form into ours.
+/// Turns one type of the reference's schema form into ours. It knows nothing of `nullable`: any map or
+/// list may be null.
 struct Converter {
     types: BTreeMap<String, Value>,
 }
@@ -78,6 +79,7 @@ impl Converter {
                 items: Some(Arc::new(self.reference(&list["elementType"], open))),
                 list_type,
                 list_map_keys: keys,
+                nullable: true,
                 ..Schema::default()
             };
         }
@@ -108,6 +110,7 @@ impl Converter {
             properties: properties.collect(),
             additional,
             map_atomic: atomic,
+            nullable: true,
             ..Schema::default()
         }
     }

@@ -98,6 +98,14 @@ impl<'a> Node<'a> {
         atomic_list || self.is_atomic_map()
     }
 
+    /// Whether null is a value here.
+    pub(super) fn is_nullable(self) -> bool {
+        match self {
+            Self::Typed(schema) => schema.nullable || schema.kind.is_none(),
+            Self::Deduced => true,
+        }
+    }
+
     fn is_atomic_map(self) -> bool {
         matches!(self, Self::Typed(schema) if schema.map_atomic)
     }

@@ -63,13 +63,19 @@ fn what_is_left_out_is_removed_unless_owned_by_others() {
 }
 
 #[test]
-fn an_emptied_map_that_somebody_owns_stays_empty() {
+fn an_emptied_map_is_null_only_where_that_is_a_value() {
     let mut harbour = Harbour::new();
     harbour
-        .apply("ada", json!({"cargo": {"box": {"tea": 1}}}))
-        .apply("bob", json!({"cargo": {"box": {}}}));
+        .apply(
+            "ada",
+            json!({"cargo": {"box": {"tea": 1}}, "engine": {"power": 5}}),
+        )
+        .apply("bob", json!({"cargo": {"box": {}}, "engine": {}}));
     harbour.apply("ada", Value::Null);
-    assert_eq!(harbour.spec(), &json!({"cargo": {"box": {}}}));
+    assert_eq!(
+        harbour.spec(),
+        &json!({"cargo": {"box": null}, "engine": {}})
+    );
 }
 
 #[test]
