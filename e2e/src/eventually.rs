@@ -8,7 +8,7 @@ use tokio::time::Instant;
 const PAUSE: Duration = Duration::from_millis(50);
 /// What a scenario waits for where the product promises no time of its own. Generous: the machine
 /// may be busy, and a wait that succeeds costs only the time it took.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Looks until `probe` succeeds. Its last error is the last observation, and what the failure says.
 pub async fn eventually<T, F>(what: &str, probe: F) -> anyhow::Result<T>

@@ -170,9 +170,9 @@ async fn a_second_apply_writes_nothing() -> anyhow::Result<()> {
             metrics.sum("store_cache_revision", &[]),
         ))
     };
-    let settled = eventually("two seconds without a write", async || {
+    let settled = eventually("five seconds without a write", async || {
         let before = counters().await?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
         let after = counters().await?;
         ensure!(before == after, "{before:?}, then {after:?}");
         Ok(after)
@@ -182,10 +182,15 @@ async fn a_second_apply_writes_nothing() -> anyhow::Result<()> {
     ns.kubectl.apply(&all).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let after = counters().await?;
-    ensure!(
-        after == settled,
-        "writes to the Engine and the store's revision: {settled:?}, then {after:?}"
-    );
+    if after != settled {
+        let columns = "KIND:.kind,NAME:.metadata.name,REVISION:.metadata.resourceVersion";
+        let kinds = "deployments.obiente.cloud,pods,events";
+        let columns = format!("-ocustom-columns={columns}");
+        let all = ns.kubectl.run(&["get", kinds, &columns]).await?;
+        anyhow::bail!(
+            "writes to the Engine and the store's revision: {settled:?}, then {after:?}\n{all}"
+        );
+    }
     world
         .operator
         .raw("/health")

@@ -166,7 +166,7 @@ async fn next(
         }
         anyhow::bail!("the watch ended")
     };
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_secs(180);
     tokio::time::timeout(limit, wait)
         .await
         .with_context(|| format!("no {kind}"))?

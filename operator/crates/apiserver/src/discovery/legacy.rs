@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{groups, subresources};
-use crate::registry::{Backing, ResourceDef, Snapshot, Verb, api_version};
+use crate::registry::{Backing, Conversion, ResourceDef, Snapshot, Verb, api_version};
 
 /// The document at `path`, which has no trailing slash.
 pub(super) fn document(snapshot: &Snapshot, path: &str) -> Option<Value> {
@@ -66,10 +66,16 @@ fn resource_list(snapshot: &Snapshot, group: &str, version: &str) -> Option<Valu
 
 /// Changes with the version in which objects are stored.
 fn storage_version_hash(snapshot: &Snapshot, def: &ResourceDef) -> String {
-    let mut rows = snapshot.resources.iter();
-    let stored = rows.find(|row| row.storage == def.storage && row.conversion.is_none());
-    let stored = stored.map_or(def, |row| row);
-    let name = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
+    let stored_as = |row: &ResourceDef| format!("{}/{}/{}", row.group, row.version, row.kind);
+    let name = match &def.conversion {
+        None => stored_as(def),
+        Some(Conversion::Definition(versions)) => format!("{}/{}", versions.storage, def.kind),
+        Some(Conversion::Form { .. }) => {
+            let mut rows = snapshot.resources.iter();
+            let stored = rows.find(|row| row.storage == def.storage && row.conversion.is_none());
+            stored.map_or_else(|| stored_as(def), |row| stored_as(row))
+        }
+    };
     BASE64_STANDARD.encode(&Sha256::digest(name)[..8])
 }
 

@@ -211,6 +211,13 @@ async fn versions_differ_in_their_name_alone() {
     assert_eq!(patched["apiVersion"], "shop.example/v2");
     let group = api.get("/apis/shop.example").await.is(200);
     assert_eq!(group["preferredVersion"]["version"], "v2");
+    let mut hashes = Vec::new();
+    for version in ["v1", "v2"] {
+        let list = api.get(&format!("/apis/shop.example/{version}")).await;
+        hashes.push(list.is(200)["resources"][0]["storageVersionHash"].clone());
+    }
+    assert!(hashes[0].is_string());
+    assert_eq!(hashes[0], hashes[1], "both are stored in the same version");
     let gone = json!({"spec": {"versions": [version("v2", true)]}});
     api.merge(&path, &gone).await.fails(
         422,
