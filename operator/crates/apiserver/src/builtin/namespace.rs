@@ -342,23 +342,29 @@ async fn recheck(server: &ApiServer, waiting: &mut BTreeSet<Arc<str>>) -> Result
 }
 
 /// One step towards the end of a namespace; true when there is nothing left to do.
+///
+/// Another process may be faster, and another namespace of the name be there already. What is found is
+/// deleted only if the same namespace was going away before and after the look: nothing new can have
+/// appeared in it, and nothing of its successor.
 async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
+    let Some((_, before)) = terminating(server, name).await? else {
+        return Ok(true);
+    };
     let known = server.inner.registry.snapshot().generation;
-    let left = delete_contents(server, name).await?;
+    let contents = contents(server, name).await?;
+    let Some((revision, old)) = terminating(server, name).await? else {
+        return Ok(true);
+    };
+    if meta::text(&old, "uid") != meta::text(&before, "uid") {
+        return Ok(false);
+    }
+    let left = delete_contents(server, contents).await?;
     if left.resources.is_empty() {
         // Objects of a kind that only another process has heard of would be left behind.
         crd::load(server).await?;
         if server.inner.registry.snapshot().generation != known {
             return Ok(false);
         }
-    }
-    let store = &server.inner.store;
-    let Some(current) = store.get(&key(name), Consistency::Latest).await? else {
-        return Ok(true);
-    };
-    let old = parse(&current.json)?;
-    if !meta::is_deleting(&old) {
-        return Ok(true);
     }
     let mut object = old.clone();
     report(&mut object, &left);
@@ -376,11 +382,11 @@ async fn terminate(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     };
     let write = Write {
         key: key(name),
-        expect: Expect::Revision(current.revision),
+        expect: Expect::Revision(revision),
         op,
         guards: Vec::new(),
     };
-    match store.commit(write).await {
+    match server.inner.store.commit(write).await {
         Ok(_) => Ok(left.resources.is_empty()),
         // Somebody wrote it in the meantime: the next round sees what.
         Err(WriteError::Conflict { .. } | WriteError::Guard(_) | WriteError::Replace { .. }) => {
@@ -399,15 +405,22 @@ struct Left {
     finalizers: BTreeMap<String, usize>,
 }
 
-/// Deletes what is in the namespace; returns what stays for now.
-async fn delete_contents(server: &ApiServer, name: &str) -> Result<Left, ApiError> {
-    let snapshot = server.inner.registry.snapshot();
-    // As in Kubernetes: whoever waits for its dependents does not any more.
-    let options = DeleteOptions {
-        policy: Some(Propagation::Background),
-        ..DeleteOptions::default()
+/// The namespace and its revision, if it is going away.
+async fn terminating(server: &ApiServer, name: &str) -> Result<Option<(u64, Value)>, ApiError> {
+    let store = &server.inner.store;
+    let Some(found) = store.get(&key(name), Consistency::Latest).await? else {
+        return Ok(None);
     };
-    let mut left = Left::default();
+    let object = parse(&found.json)?;
+    Ok(meta::is_deleting(&object).then_some((found.revision, object)))
+}
+
+type Contents = Vec<(Arc<ResourceDef>, Vec<Arc<Object>>)>;
+
+/// What is in the namespace.
+async fn contents(server: &ApiServer, name: &str) -> Result<Contents, ApiError> {
+    let snapshot = server.inner.registry.snapshot();
+    let mut contents = Vec::new();
     for def in snapshot.stored().filter(|def| def.namespaced) {
         let query = ListQuery {
             resource: def.storage.clone(),
@@ -417,8 +430,23 @@ async fn delete_contents(server: &ApiServer, name: &str) -> Result<Left, ApiErro
             after: None,
             limit: None,
         };
-        for object in server.inner.store.list(query).await?.objects {
-            let marked = match delete_stored(server, def, &object.key, &options).await {
+        contents.push((def.clone(), server.inner.store.list(query).await?.objects));
+    }
+    Ok(contents)
+}
+
+/// Deletes these very objects; returns what stays for now.
+async fn delete_contents(server: &ApiServer, contents: Contents) -> Result<Left, ApiError> {
+    let mut left = Left::default();
+    for (def, objects) in contents {
+        for object in objects {
+            let options = DeleteOptions {
+                uid: Some(meta::text(&parse(&object.json)?, "uid").to_owned()),
+                // As in Kubernetes: whoever waits for its dependents does not any more.
+                policy: Some(Propagation::Background),
+                ..DeleteOptions::default()
+            };
+            let marked = match delete_stored(server, &def, &object.key, &options).await {
                 Ok(Deleted::Gone(_)) | Err(ApiError::NotFound(_)) => continue,
                 Ok(Deleted::Marked(marked)) => parse(&marked.json)?,
                 Ok(Deleted::WouldMark(_)) | Err(ApiError::Conflict { .. }) => Value::Null,

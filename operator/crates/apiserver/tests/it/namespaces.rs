@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{WIDGETS, api, widget};
+use crate::support::{WIDGETS, api, api_beside, widget};
 
 const NAMESPACES: &str = "/api/v1/namespaces";
 
@@ -213,4 +213,39 @@ async fn nothing_slips_into_a_namespace_that_goes() {
         let left = api.get(&widgets).await.is(200);
         assert_eq!(left["items"], json!([]));
     }
+}
+
+/// A namespace that goes and comes back keeps what is new, whoever is still busy with the old one.
+#[tokio::test]
+async fn it_comes_back() {
+    let api = api().await;
+    let beside = api_beside(&api).await;
+    let (path, widgets) = (
+        format!("{NAMESPACES}/again"),
+        WIDGETS.replace("default", "again"),
+    );
+    api.post(NAMESPACES, &namespace("again")).await.is(201);
+    let mut held = widget("held");
+    held["metadata"]["finalizers"] = json!(["test.example/f"]);
+    api.post(&widgets, &held).await.is(201);
+    let going = api.delete(&path).await.is(200);
+    assert_eq!(going["status"]["phase"], "Terminating");
+    // The loops have seen it, and look at it again and again.
+    let condition = |object: &Value| object["status"]["conditions"].is_array();
+    while !condition(&api.get(&path).await.is(200)) {
+        tokio::task::yield_now().await;
+    }
+    let mut object = namespace("again");
+    object["spec"] = json!({"finalizers": []});
+    api.put(&format!("{path}/finalize"), &object).await.is(200);
+    api.get(&path).await.is(404);
+    api.post(NAMESPACES, &namespace("again")).await.is(201);
+    api.post(&widgets, &widget("new")).await.is(201);
+    // Whatever waits is looked at in order of names, before the end of another one.
+    for api in [&api, &beside] {
+        api.post(NAMESPACES, &namespace("last")).await.is(201);
+        api.delete(&format!("{NAMESPACES}/last")).await.is(200);
+        api.until(&format!("{NAMESPACES}/last"), 404).await;
+    }
+    api.get(&format!("{widgets}/new")).await.is(200);
 }

@@ -330,7 +330,7 @@ async fn settle(server: &ApiServer, name: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// Deletes the objects of a definition; true when none is left.
+/// Deletes the objects of a definition that is being deleted; true when none is left.
 async fn delete_objects(server: &ApiServer, definition: &Value) -> Result<bool, ApiError> {
     let mut all = definition.clone();
     let versions = all["spec"]["versions"].as_array_mut();
@@ -353,9 +353,21 @@ async fn delete_objects(server: &ApiServer, definition: &Value) -> Result<bool, 
         after: None,
         limit: None,
     };
+    let objects = server.inner.store.list(query).await?.objects;
+    // Another process may have been faster, and these be of another definition of the name.
+    let key = key(meta::name(definition));
+    let now = server.inner.store.get(&key, Consistency::Latest).await?;
+    let now = now.map(|now| parse(&now)).transpose()?;
+    if now.is_none_or(|now| meta::text(&now, "uid") != meta::text(definition, "uid")) {
+        return Ok(false);
+    }
     let mut left = false;
-    for object in server.inner.store.list(query).await?.objects {
-        match delete_stored(server, def, &object.key, &DeleteOptions::default()).await {
+    for object in objects {
+        let options = DeleteOptions {
+            uid: Some(meta::text(&parse(&object)?, "uid").to_owned()),
+            ..DeleteOptions::default()
+        };
+        match delete_stored(server, def, &object.key, &options).await {
             Ok(Deleted::Gone(_)) | Err(ApiError::NotFound(_)) => {}
             Ok(_) | Err(ApiError::Conflict { .. }) => left = true,
             Err(error) => return Err(error),
