@@ -205,8 +205,11 @@ async fn insert_once(call: &Call, object: &Value) -> Result<Written, ApiError> {
         match quota::commit(&call.server, def, None, write).await? {
             Ok(stored) => return Ok(Written::Stored(stored)),
             Err(WriteError::Conflict { current }) => return Err(exists(current.as_deref())),
-            // The namespace changed: look at it again.
-            Err(WriteError::Guard(_) | WriteError::Replace { .. }) => {}
+            // The namespace changed: look at it again, as it is now.
+            Err(WriteError::Guard(_) | WriteError::Replace { .. }) => {
+                let space = namespace::key(&call.path.namespace);
+                store.get(&space, Consistency::Latest).await?;
+            }
             Err(WriteError::Store(error)) => return Err(error.into()),
         }
     }
