@@ -32,6 +32,8 @@ pub struct Config {
     pub history_bytes: usize,
     /// Events that a watcher may lag behind before it is closed.
     pub watcher_buffer: usize,
+    /// Bytes of object text that a watcher may lag behind, likewise: what it has to read stays in memory.
+    pub watcher_bytes: usize,
     /// Between the bookmarks of a watch, more or less.
     pub bookmark_interval: Duration,
     /// Between runs of the compaction, more or less; `None` turns it off.
@@ -67,6 +69,7 @@ impl Default for Config {
             history_events: 10_000,
             history_bytes: 8 << 20,
             watcher_buffer: 1_000,
+            watcher_bytes: 16 << 20,
             bookmark_interval: Duration::from_secs(60),
             compact_interval: Some(Duration::from_secs(60)),
             keep_for: Duration::from_secs(3600),

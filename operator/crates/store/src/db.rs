@@ -22,6 +22,10 @@ pub(crate) fn to_db(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
+fn limit_to_db(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// See `to_db`.
 pub(crate) fn from_db(revision: i64) -> u64 {
     u64::try_from(revision).unwrap_or(0)
@@ -196,23 +200,43 @@ fn change_of(row: &PgRow) -> Result<Change, Error> {
     })
 }
 
-/// Reads where the store is and at most `limit` changes after a revision.
+/// Most bytes of object text in a page of the log, but for its last row: versions of large objects
+/// would be gigabytes by number alone.
+const PAGE_BYTES: i64 = 8 << 20;
+
+/// How many rows to ask for at first. Postgres reads all of them, to return those that fit.
+pub(crate) const FIRST_PAGE: usize = 64;
+
+/// How many rows to ask for after a page of so many.
+pub(crate) fn next_page(rows: usize, most: usize) -> usize {
+    (2 * rows).clamp(1, most)
+}
+
+/// Reads where the store is and changes after a revision, at most `limit` and `PAGE_BYTES`.
 pub(crate) async fn tail(
     pool: &PgPool,
     after: u64,
-    limit: i64,
+    limit: usize,
 ) -> Result<(Head, Vec<Change>), Error> {
     let sql = format!(
         "select {HEAD}, l.* from store_state s
          left join lateral (
-             select revision, resource, namespace, name, op, value::text as value
-             from object_log where revision > $1 order by revision limit $2
+             select * from (
+                 select *, sum(octet_length(value))
+                     over (order by revision rows between unbounded preceding and 1 preceding) as before
+                 from (
+                     select revision, resource, namespace, name, op, value::text as value
+                     from object_log where revision > $1 order by revision limit $2
+                 ) page
+             ) sized
+             where coalesce(before, 0) < $3
          ) l on true
          order by l.revision"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(to_db(after))
-        .bind(limit)
+        .bind(limit_to_db(limit))
+        .bind(PAGE_BYTES)
         .fetch_all(pool)
         .await?;
     let Some(first) = rows.first() else {
@@ -234,29 +258,39 @@ pub(crate) struct Past {
     pub(crate) previous: Option<Arc<Object>>,
 }
 
-/// Reads at most `limit` changes of a collection after one revision, up to another.
+/// Reads changes of a collection after one revision, up to another, at most `limit` and `PAGE_BYTES`; says
+/// whether there are more.
 pub(crate) async fn replay(
     pool: &PgPool,
     selection: &Selection,
     (after, until): (u64, u64),
-    limit: i64,
-) -> Result<(Head, Vec<Past>), Error> {
+    limit: usize,
+) -> Result<(Head, Vec<Past>, bool), Error> {
     let sql = format!(
-        "select {HEAD}, l.*, p.revision as old_revision, p.op as old_op, p.value::text as old_value
+        "select {HEAD}, l.*
          from store_state s
          left join lateral (
-             select revision, resource, namespace, name, op, value::text as value
-             from object_log
-             where revision > $1 and revision <= $2 and resource = $3
-                 and ($4::text is null or namespace = $4)
-             order by revision limit $5
+             select * from (
+                 select n.*, p.revision as old_revision, p.op as old_op, p.value as old_value,
+                     sum(octet_length(n.value) + coalesce(octet_length(p.value), 0))
+                         over (order by n.revision rows between unbounded preceding and 1 preceding) as before,
+                     count(*) over () as found
+                 from (
+                     select revision, resource, namespace, name, op, value::text as value
+                     from object_log
+                     where revision > $1 and revision <= $2 and resource = $3
+                         and ($4::text is null or namespace = $4)
+                     order by revision limit $5
+                 ) n
+                 left join lateral (
+                     select revision, op, value::text as value from object_log o
+                     where o.resource = n.resource and o.namespace = n.namespace
+                         and o.name = n.name and o.revision < n.revision
+                     order by o.revision desc limit 1
+                 ) p on true
+             ) sized
+             where coalesce(before, 0) < $6
          ) l on true
-         left join lateral (
-             select revision, op, value from object_log o
-             where o.resource = l.resource and o.namespace = l.namespace and o.name = l.name
-                 and o.revision < l.revision
-             order by o.revision desc limit 1
-         ) p on true
          order by l.revision"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -264,13 +298,15 @@ pub(crate) async fn replay(
         .bind(to_db(until))
         .bind(&*selection.resource)
         .bind(selection.namespace.as_deref())
-        .bind(limit)
+        .bind(limit_to_db(limit))
+        .bind(PAGE_BYTES)
         .fetch_all(pool)
         .await?;
     let Some(first) = rows.first() else {
         return Err(Error::Database("store_state has no row".into()));
     };
     let head = head_of(first)?;
+    let found = first.try_get::<Option<i64>, _>("found")?.unwrap_or(0);
     let mut past = Vec::with_capacity(rows.len());
     for row in &rows {
         if row.try_get::<Option<i64>, _>("revision")?.is_none() {
@@ -288,7 +324,8 @@ pub(crate) async fn replay(
         };
         past.push(Past { change, previous });
     }
-    Ok((head, past))
+    let more = found == limit_to_db(limit) || found > limit_to_db(past.len());
+    Ok((head, past, more))
 }
 
 /// Reads at most `limit` objects of a collection as they were at a revision, in order, after a
@@ -298,7 +335,7 @@ pub(crate) async fn list_at(
     selection: &Selection,
     revision: u64,
     after: Option<&(Arc<str>, Arc<str>)>,
-    limit: i64,
+    limit: usize,
 ) -> Result<(Head, Vec<Arc<Object>>), Error> {
     let sql = format!(
         "select {HEAD}, l.* from store_state s
@@ -321,7 +358,7 @@ pub(crate) async fn list_at(
         .bind(selection.namespace.as_deref())
         .bind(after.map(|(namespace, _)| &**namespace))
         .bind(after.map(|(_, name)| &**name))
-        .bind(limit)
+        .bind(limit_to_db(limit))
         .fetch_all(pool)
         .await?;
     let Some(first) = rows.first() else {

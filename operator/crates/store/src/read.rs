@@ -9,8 +9,8 @@ use crate::object::{Key, Object};
 use crate::query::{Consistency, ListQuery, Page};
 use crate::shared::Core;
 
-/// Objects per statement when a list is read from the log.
-const CHUNK: i64 = 1000;
+/// Objects per statement when a list is read from the log, at most.
+const CHUNK: usize = 1000;
 
 /// One object; the cache is as fresh as asked.
 pub(crate) async fn get(
@@ -105,13 +105,17 @@ async fn past(core: &Core, query: &ListQuery, revision: u64) -> Result<Page, Err
     let wanted = query
         .limit
         .map_or(usize::MAX, |limit| limit.saturating_add(1));
+    let chunk = match query.filter {
+        None => wanted.min(CHUNK),
+        Some(_) => CHUNK,
+    };
     let mut after = query.after.clone();
     let mut admitted = Vec::new();
     loop {
         let (head, objects) =
-            db::list_at(&core.pool, &selection, revision, after.as_ref(), CHUNK).await?;
+            db::list_at(&core.pool, &selection, revision, after.as_ref(), chunk).await?;
         check(revision, head.compacted)?;
-        let last = objects.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX);
+        let last = objects.len() < chunk;
         if let Some(object) = objects.last() {
             after = Some((object.key.namespace.clone(), object.key.name.clone()));
         }

@@ -184,6 +184,13 @@ impl Store {
         watch::watch(&self.inner.core, &query).await
     }
 
+    /// Waits until all that this process knew when it asked is in the queues of the watchers: what one of
+    /// them began with may be newer than what another has got so far.
+    pub async fn handed_out(&self) {
+        let cache = &self.inner.core.cache;
+        cache.handed_out(cache.revision()).await;
+    }
+
     /// Newest revision that the cache has applied.
     pub fn revision(&self) -> u64 {
         self.inner.core.cache.revision()

@@ -16,8 +16,8 @@ use crate::shared::{Backoff, Core, FRESHNESS_PATIENCE, jittered};
 
 /// The log is read at least this often, whatever the doorbell does.
 const TICK: Duration = Duration::from_secs(1);
-/// Changes per read of the log.
-const PAGE: u16 = 1000;
+/// Changes per read of the log, at most.
+const PAGE: usize = 1000;
 const CHANNEL: &str = "obiente_store";
 
 /// Reads the log whenever the bell rings, and every tick.
@@ -45,22 +45,22 @@ pub(crate) async fn tail(core: Arc<Core>) {
 }
 
 async fn catch_up(core: &Core) -> Result<(), Error> {
+    let mut page = db::FIRST_PAGE;
     loop {
         let after = core.cache.revision();
-        let (head, changes) = db::tail(&core.urgent, after, i64::from(PAGE)).await?;
+        let (head, changes) = db::tail(&core.urgent, after, page).await?;
         core.note(&head);
-        let full = changes.len() == usize::from(PAGE);
+        page = db::next_page(changes.len(), PAGE);
         let last = changes
             .last()
             .map_or(after, |change| change.object.revision);
-        // Fewer than asked for are all there are.
-        let complete = full || last == head.revision;
         let applied = core.cache.apply(changes);
-        if complete && applied.is_ok() {
-            if full {
-                continue;
-            }
+        if applied.is_ok() && last == head.revision {
             return Ok(());
+        }
+        // What does not reach the head is either the first part or, with nothing in it, a hole.
+        if applied.is_ok() && last > after {
+            continue;
         }
         if after < head.compacted {
             let compacted = head.compacted;

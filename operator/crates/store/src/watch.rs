@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
-use crate::cache::{Event, Registration, Start, Subscription};
+use crate::cache::{Event, Lag, Queue, Registration, Start, Subscription};
 use crate::db::{self, Past};
 use crate::error::Error;
 use crate::object::WatchEvent;
@@ -13,14 +11,14 @@ use crate::query::{Consistency, Selection, WatchFrom, WatchQuery};
 use crate::read::check;
 use crate::shared::Core;
 
-/// Changes per read of the log.
-const PAGE: i64 = 500;
+/// Changes per read of the log, at most.
+const PAGE: usize = 500;
 
 /// A running watch: an ordered stream that ends when the watcher was too slow or the store stops.
 pub struct Watcher {
     ready: VecDeque<WatchEvent>,
     replay: Option<Replay>,
-    live: mpsc::Receiver<WatchEvent>,
+    live: Queue,
     /// Dropped with the watcher: nobody sends to it any more.
     _registration: Registration,
 }
@@ -33,6 +31,8 @@ struct Replay {
     position: u64,
     /// Everything after here comes by the channel.
     until: u64,
+    /// Changes of the next read.
+    page: usize,
 }
 
 impl Watcher {
@@ -45,14 +45,13 @@ impl Watcher {
                 return Some(event);
             }
             let Some(replay) = &mut self.replay else {
-                return self.live.recv().await;
+                return self.live.next().await;
             };
             match replay.read().await {
                 Ok(events) => self.ready = events,
                 Err(error) => {
                     tracing::info!(%error, "a watch ends: the rest of its history cannot be read");
                     self.live.close();
-                    while self.live.try_recv().is_ok() {}
                     self.replay = None;
                     return None;
                 }
@@ -87,6 +86,10 @@ pub(crate) async fn watch(core: &Arc<Core>, query: &WatchQuery) -> Result<Watche
     };
     let config = &core.config;
     let bookmarks = query.bookmarks.then_some(config.bookmark_interval);
+    let lag = Lag {
+        events: config.watcher_buffer,
+        bytes: config.watcher_bytes,
+    };
     let selection = query.selection();
     let Subscription {
         initial,
@@ -94,9 +97,7 @@ pub(crate) async fn watch(core: &Arc<Core>, query: &WatchQuery) -> Result<Watche
         at,
         live,
         registration,
-    } = core
-        .cache
-        .watch(selection.clone(), &start, config.watcher_buffer, bookmarks);
+    } = core.cache.watch(selection.clone(), &start, lag, bookmarks);
     let mut watcher = Watcher {
         ready: initial.into(),
         replay: None,
@@ -109,6 +110,7 @@ pub(crate) async fn watch(core: &Arc<Core>, query: &WatchQuery) -> Result<Watche
             selection,
             position,
             until: at,
+            page: db::FIRST_PAGE,
         };
         // The first page now, so that a compacted revision is an error of the request.
         watcher.ready = replay.read().await?;
@@ -124,11 +126,12 @@ impl Replay {
 
     async fn read(&mut self) -> Result<VecDeque<WatchEvent>, Error> {
         let range = (self.position, self.until);
-        let (head, past) = db::replay(&self.core.pool, &self.selection, range, PAGE).await?;
+        let (head, past, more) =
+            db::replay(&self.core.pool, &self.selection, range, self.page).await?;
         check(self.position, head.compacted)?;
-        let full = past.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
         let last = past.last().map(|past| past.change.object.revision);
-        self.position = last.filter(|_| full).unwrap_or(self.until);
+        self.position = last.filter(|_| more).unwrap_or(self.until);
+        self.page = db::next_page(past.len(), PAGE);
         let events = past.into_iter().filter_map(|Past { change, previous }| {
             Event::new(change.object, previous, change.deleted).seen_through(&self.selection)
         });

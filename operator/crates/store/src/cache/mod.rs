@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 pub(crate) use history::Event;
 use history::History;
 pub(crate) use state::{Collections, State};
-pub(crate) use watchers::Registration;
 use watchers::Watchers;
+pub(crate) use watchers::{Lag, Queue, Registration};
 
 use crate::metrics::Metrics;
 use crate::object::{Object, WatchEvent};
@@ -53,6 +53,8 @@ pub(crate) struct Cache {
     state: RwLock<State>,
     watchers: Mutex<Watchers>,
     revision: watch::Sender<u64>,
+    /// Everything up to here is in the queues of the watchers.
+    handed_out: watch::Sender<u64>,
     metrics: Metrics,
 }
 
@@ -74,7 +76,7 @@ pub(crate) struct Subscription {
     pub(crate) replay_from: Option<u64>,
     /// Revision from which on the channel has everything.
     pub(crate) at: u64,
-    pub(crate) live: mpsc::Receiver<WatchEvent>,
+    pub(crate) live: Queue,
     pub(crate) registration: Registration,
 }
 
@@ -84,6 +86,7 @@ impl Cache {
             state: RwLock::new(State::new(History::new(max_events, max_bytes))),
             watchers: Mutex::new(Watchers::default()),
             revision: watch::Sender::new(0),
+            handed_out: watch::Sender::new(0),
             metrics,
         })
     }
@@ -106,6 +109,13 @@ impl Cache {
     /// Follows the revision.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// Waits until everything up to the revision is in the queues of the watchers.
+    pub(crate) async fn handed_out(&self, revision: u64) {
+        let mut watch = self.handed_out.subscribe();
+        // It ends with the cache only, which is held here.
+        let _ = watch.wait_for(|at| *at >= revision).await;
     }
 
     /// Reads the state; keep it short, writers wait.
@@ -146,6 +156,7 @@ impl Cache {
         self.metrics
             .watchers
             .dec_by(watchers.close_all(state.generation, revision));
+        self.handed_out.send_replace(revision);
         self.publish(revision);
     }
 
@@ -170,7 +181,7 @@ impl Cache {
         self: &Arc<Self>,
         selection: Selection,
         start: &Start,
-        buffer: usize,
+        lag: Lag,
         bookmarks: Option<Duration>,
     ) -> Subscription {
         let (mut objects, mut events, mut replay_from) = (Vec::new(), Vec::new(), None);
@@ -193,7 +204,7 @@ impl Cache {
                     from = from.max(*revision);
                 }
             }
-            let (id, live) = watchers.add(selection.clone(), from, buffer, bookmarks);
+            let (id, live) = watchers.add(selection.clone(), from, lag, bookmarks);
             (state.revision, id, live)
         };
         self.metrics.watchers.inc();
@@ -248,9 +259,11 @@ impl Cache {
                 self.metrics
                     .watchers
                     .dec_by(watchers.close_all(generation, revision));
+                self.handed_out.send_replace(revision);
                 continue;
             }
             let dropped = watchers.hand_out(generation, &events);
+            self.handed_out.send_replace(watchers.position().1);
             self.metrics.watchers.dec_by(dropped);
             self.metrics.dropped_watchers.inc_by(dropped.unsigned_abs());
         }

@@ -1,6 +1,7 @@
 //! Who watches what, and how far each was served.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,48 @@ struct Watcher {
     /// Events up to this revision are not for it: it got them at its start.
     from: u64,
     channel: mpsc::Sender<WatchEvent>,
+    /// Of the objects in the channel.
+    bytes: Arc<AtomicUsize>,
+    /// Of bytes.
+    most: usize,
     bookmarks: Option<Bookmarks>,
+}
+
+/// How much a watcher may have to read before it is closed.
+#[derive(Clone, Copy)]
+pub(crate) struct Lag {
+    pub(crate) events: usize,
+    /// One event is let through, however large.
+    pub(crate) bytes: usize,
+}
+
+/// What a watcher has to read.
+pub(crate) struct Queue {
+    channel: mpsc::Receiver<WatchEvent>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    pub(crate) async fn next(&mut self) -> Option<WatchEvent> {
+        let event = self.channel.recv().await?;
+        self.bytes.fetch_sub(size(&event), Ordering::Relaxed);
+        Some(event)
+    }
+
+    /// Nothing comes any more, nor what was there.
+    pub(crate) fn close(&mut self) {
+        self.channel.close();
+        while self.channel.try_recv().is_ok() {}
+    }
+}
+
+fn size(event: &WatchEvent) -> usize {
+    match event {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
+            object.json.len()
+        }
+        WatchEvent::Bookmark(_) | WatchEvent::InitialEventsEnd(_) => 0,
+    }
 }
 
 struct Bookmarks {
@@ -44,10 +86,11 @@ impl Watchers {
         &mut self,
         selection: Selection,
         from: u64,
-        buffer: usize,
+        lag: Lag,
         bookmarks: Option<Duration>,
-    ) -> (u64, mpsc::Receiver<WatchEvent>) {
-        let (channel, live) = mpsc::channel(buffer.max(1));
+    ) -> (u64, Queue) {
+        let (channel, live) = mpsc::channel(lag.events.max(1));
+        let bytes = Arc::new(AtomicUsize::new(0));
         let bookmarks = bookmarks.map(|interval| Bookmarks {
             interval,
             due: due(interval),
@@ -62,9 +105,12 @@ impl Watchers {
                 selection,
                 from,
                 channel,
+                bytes: bytes.clone(),
+                most: lag.bytes,
                 bookmarks,
             });
-        (id, live)
+        let channel = live;
+        (id, Queue { channel, bytes })
     }
 
     /// Was the watcher still there?
@@ -133,7 +179,13 @@ impl Watcher {
         let Some(seen) = event.seen_through(&self.selection) else {
             return true;
         };
-        match self.channel.try_send(seen) {
+        let size = size(&seen);
+        let waiting = self.bytes.fetch_add(size, Ordering::Relaxed);
+        let sent = match waiting > 0 && waiting + size > self.most {
+            true => Err(TrySendError::Full(seen)),
+            false => self.channel.try_send(seen),
+        };
+        match sent {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 tracing::info!(

@@ -1,7 +1,7 @@
 //! Two processes on one database, many writers.
 
 use futures::future::join_all;
-use store::{Config, Consistency, Expect, Store, WatchFrom};
+use store::{Config, Consistency, Expect, Store, WatchEvent, WatchFrom};
 
 use crate::postgres::database;
 use crate::support::*;
@@ -98,6 +98,39 @@ async fn a_replica_that_slept_too_long() {
     let page = store.list(things(Consistency::Latest)).await.unwrap();
     assert_eq!((names(&page), page.revision), (vec!["b"], 50));
     assert_eq!(store.metrics().refills.get(), 1);
+}
+
+/// Versions that are too large to be read at once are read in parts: by a process that is behind, and
+/// for a watch that begins in the log.
+#[tokio::test]
+async fn large_versions() {
+    let database = database().await;
+    let store = open(&database).await;
+    let mut connection = database.connect().await;
+    let sql = "with n as (
+             insert into object_log (revision, batch, resource, namespace, name, op, value)
+             select 1 + n, 0, 'things', 'default', 't', 'put', ('{\"metadata\": {}, \"n\": ' || n
+                 || ', \"x\": \"' || repeat('x', 1000000) || '\"}')::json
+             from generate_series(1, 70) n
+             returning *
+         ), o as (
+             insert into objects select resource, namespace, name, revision, 2, value
+             from n where revision = 71
+         )
+         update store_state set revision = 71";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    let late = open(&database).await;
+    for store in [store, late] {
+        let page = store.list(things(Consistency::Latest)).await.unwrap();
+        assert_eq!(page.revision, 71);
+        let mut watcher = store.watch(watching(WatchFrom::After(1))).await.unwrap();
+        for revision in 2..=71 {
+            let event = next(&mut watcher).await;
+            assert_eq!(short(&event).2, revision);
+            assert_eq!(matches!(event, WatchEvent::Added(_)), revision == 2);
+        }
+        assert_eq!(store.metrics().refills.get(), 0);
+    }
 }
 
 /// A database restored from a backup goes back; the cache follows and watches end.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use store::{Config, Error, Expect, Key, Op, Store, WatchFrom, WatchQuery};
 
 use crate::support::*;
@@ -252,6 +253,43 @@ async fn a_slow_watcher_is_closed() {
     // It comes back from where it was.
     let mut again = store.watch(watching(WatchFrom::After(11))).await.unwrap();
     assert_eq!(short(&next(&mut again).await).2, 12);
+}
+
+/// What a watcher does not read stays in memory, so that large objects count for more.
+#[tokio::test]
+async fn a_watcher_that_lags_by_bytes_is_closed() {
+    let (database, _) = fresh().await;
+    let store = Store::open(Config {
+        watcher_bytes: 250,
+        ..config(&database)
+    })
+    .await
+    .unwrap();
+    let mut slow = store.watch(watching(WatchFrom::Now)).await.unwrap();
+    let mut quick = store.watch(watching(WatchFrom::Now)).await.unwrap();
+    for i in 0..6 {
+        let made = create(&store, &format!("t-{i}"), i).await;
+        assert!((90..120).contains(&made.json.len()));
+        assert_eq!(short(&next(&mut quick).await).2, made.revision);
+    }
+    assert_eq!(store.metrics().dropped_watchers.get(), 1);
+    for i in 0..2 {
+        assert_eq!(short(&next(&mut slow).await).2, i + 2);
+    }
+    assert!(slow.next().await.is_none());
+}
+
+/// Whoever follows several collections can have everything that one of them began with.
+#[tokio::test]
+async fn what_is_known_is_handed_out() {
+    let (_database, store) = fresh().await;
+    let mut watcher = store.watch(watching(WatchFrom::Now)).await.unwrap();
+    for i in 0..50 {
+        let made = create(&store, &format!("t-{i}"), i).await;
+        store.handed_out().await;
+        let event = watcher.next().now_or_never().flatten();
+        assert_eq!(short(&event.unwrap()).2, made.revision);
+    }
 }
 
 #[tokio::test]
