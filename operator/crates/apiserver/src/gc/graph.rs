@@ -4,7 +4,7 @@
 //! owner references. It says what is worth looking at; what is then done is decided on the object
 //! as it is in the store.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -78,6 +78,8 @@ pub(super) struct Graph {
     dependents: HashMap<Arc<str>, BTreeSet<Key>>,
     /// Owners that wait for their dependents, by uid.
     waiting: HashMap<Arc<str>, Key>,
+    /// Owners that wait until nobody names them, by uid.
+    orphaning: HashSet<Arc<str>>,
     /// What has to be looked at.
     work: BTreeSet<Key>,
 }
@@ -122,13 +124,17 @@ impl Graph {
             self.waiting.remove(uid);
         }
         if item.is_deleting() && item.has_finalizer(ORPHAN) {
+            self.orphaning.insert(uid.clone());
             self.work.insert(key.clone());
+        } else {
+            self.orphaning.remove(uid);
         }
     }
 
     fn remove(&mut self, key: &Key, item: &Item) {
         self.unlink(key);
         self.waiting.remove(&item.metadata.uid);
+        self.orphaning.remove(&item.metadata.uid);
         self.look_at_dependents(&item.metadata.uid);
     }
 
@@ -165,8 +171,18 @@ impl Graph {
         self.dependents.get(uid).into_iter().flatten()
     }
 
+    /// Was this owner seen marked, to wait until nobody names it?
+    pub(super) fn is_orphaning(&self, uid: &str) -> bool {
+        self.orphaning.contains(uid)
+    }
+
+    /// Was this owner seen marked, to wait for its dependents, and does none keep it from going?
+    pub(super) fn is_free(&self, uid: &str) -> bool {
+        self.waiting.contains_key(uid) && !self.is_blocked(uid)
+    }
+
     /// Does one who names this owner keep it from going?
-    pub(super) fn is_blocked(&self, uid: &str) -> bool {
+    fn is_blocked(&self, uid: &str) -> bool {
         self.dependents(uid).any(|key| {
             let owners = self.owned.get(key).into_iter().flatten();
             owners
@@ -251,10 +267,17 @@ mod tests {
         graph.apply(&item("a", &[("b", true)], &[], false));
         graph.apply(&item("b", &[("a", true)], &[], false));
         graph.take_work();
+        // In the store it may be marked, by now: who names it may be unknown as well.
+        assert!(!graph.is_free("a") && !graph.is_orphaning("a"));
         graph.apply(&item("a", &[("b", true)], &[FOREGROUND], true));
         assert_eq!(work(&mut graph), ["a", "b"]);
         assert!(graph.has_waiting_dependent("b") && !graph.has_waiting_dependent("a"));
         graph.apply(&item("c", &[], &[ORPHAN], true));
         assert_eq!(work(&mut graph), ["c"]);
+        assert!(graph.is_orphaning("c"));
+        graph.apply(&item("c", &[], &[FOREGROUND], true));
+        assert!(!graph.is_orphaning("c") && graph.is_free("c"));
+        graph.apply(&deleted(item("c", &[], &[FOREGROUND], true)));
+        assert!(graph.orphaning.is_empty());
     }
 }

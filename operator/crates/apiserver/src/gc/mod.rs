@@ -122,6 +122,8 @@ async fn follow(server: &ApiServer) -> Result<(), ApiError> {
         };
         watchers.push(server.inner.store.watch(query).await?);
     }
+    // An object may have been marked before the last watch began, but after one who names it came.
+    server.inner.store.handed_out().await;
     let mut graph = Graph::default();
     let end = Instant::now() + RESYNC.mul_f64(rand::random_range(0.9..1.1));
     while drain(&mut watchers, &mut graph) {
@@ -234,11 +236,12 @@ impl Round<'_> {
         if !item.is_deleting() {
             return self.look_at_owners(def, &object, &item).await;
         }
-        if item.has_finalizer(ORPHAN) {
+        // The graph may be behind: once it has seen the mark, it knows all who named the object before.
+        if item.has_finalizer(ORPHAN) && self.graph.is_orphaning(&item.metadata.uid) {
             self.orphan(&item.metadata.uid).await?;
             return self.release(def, &object, ORPHAN).await;
         }
-        if item.has_finalizer(FOREGROUND) && !self.graph.is_blocked(&item.metadata.uid) {
+        if item.has_finalizer(FOREGROUND) && self.graph.is_free(&item.metadata.uid) {
             return self.release(def, &object, FOREGROUND).await;
         }
         Ok(())
