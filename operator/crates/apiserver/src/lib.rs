@@ -30,6 +30,7 @@ mod selector;
 mod server;
 mod status_error;
 mod subresource;
+mod turns;
 
 pub mod columns;
 pub mod discovery;

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{self, quota};
+use crate::admission;
 use crate::audit::{AuditConfig, AuditLog};
 use crate::authn::{Authenticator, InProcess, KeyError, UserInfo};
 use crate::authz::{self, Rbac};
@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
 use crate::registry::{CrdError, Registry};
 use crate::status_error::ApiError;
+use crate::turns::Turns;
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +81,10 @@ pub(crate) struct Inner {
     pub(crate) rbac: Rbac,
     /// Keep `rbac` current.
     _followers: JoinSet<()>,
-    pub(crate) quota_turns: quota::Turns,
+    /// By namespace.
+    pub(crate) quota_turns: Turns,
+    /// By key: of those who lost a race.
+    pub(crate) write_turns: Turns,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) flow: Flow,
@@ -133,7 +137,8 @@ impl ApiServer {
             config,
             rbac,
             _followers: followers,
-            quota_turns: quota::Turns::default(),
+            quota_turns: Turns::default(),
+            write_turns: Turns::default(),
             metrics,
             audit,
             flow,

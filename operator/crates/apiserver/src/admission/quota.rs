@@ -8,12 +8,10 @@
 //! Within a process the writes that a quota counts wait for each other, namespace by namespace; they
 //! would only fail at each other's revisions.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use serde_json::Value;
 use store::{Expect, Key, Object, Op, Replace, Write, WriteError};
-use tokio::sync::Mutex;
 
 use super::Amount;
 use super::sums::{ATTEMPTS, Amounts, QUOTAS, Quota, count, counted, quotas, read, unreadable};
@@ -25,25 +23,6 @@ use crate::registry::{ResourceDef, Snapshot};
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
 use crate::validation::FieldError;
-
-/// Namespaces share this many turns; sharing one costs waiting only.
-const TURNS: usize = 64;
-
-/// Whose turn it is to write what quotas count.
-pub(crate) struct Turns([Mutex<()>; TURNS]);
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::default()))
-    }
-}
-
-impl Turns {
-    pub(super) fn of(&self, namespace: &str) -> &Mutex<()> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(namespace);
-        &self.0[(hash % TURNS as u64) as usize]
-    }
-}
 
 /// What a write changes of what quotas count.
 struct Change {

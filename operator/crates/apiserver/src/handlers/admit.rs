@@ -10,6 +10,7 @@ use crate::decode::nul_at;
 use crate::meta;
 use crate::registry::ResourceDef;
 use crate::status_error::{ApiError, Subject};
+use crate::subresource::scale;
 use crate::validation::{self, FieldError};
 
 /// Refuses an object that no decoder with typed fields could read. Of a custom object that is its
@@ -223,7 +224,9 @@ fn validate(
         problems.extend(validation::meta::validate_finalizers(object));
     }
     let of_metadata = problems.len();
-    let mut problems = validation::validate_further(&def.schema, object, old, problems);
+    let scale = def.subresources.scale.as_ref();
+    let scale = scale.map_or_else(Vec::new, |paths| scale::problems(paths, object, old));
+    let mut problems = validation::validate_further(&def.schema, object, old, problems, scale);
     // A strategy expects the shape that the schema describes.
     if problems.len() == of_metadata {
         problems.extend(def.strategy.validate(object, old));

@@ -77,6 +77,7 @@ pub(crate) async fn delete_stored(
         .get(key, Consistency::Latest)
         .await?
         .ok_or_else(not_found)?;
+    let mut turn = None;
     for _ in 0..ATTEMPTS {
         let mut object = served(def, &current.json)?;
         check_preconditions(def, &object, options)?;
@@ -108,7 +109,12 @@ pub(crate) async fn delete_stored(
         match commit(server, def, &current, op).await? {
             Committed::Done(object) if held => return Ok(Deleted::Marked(object)),
             Committed::Done(object) => return Ok(Deleted::Gone(object)),
-            Committed::Changed(newer) => current = newer,
+            Committed::Changed(newer) if turn.is_some() => current = newer,
+            Committed::Changed(_) => {
+                turn = Some(server.inner.write_turns.of(key).lock().await);
+                let found = store.get(key, Consistency::Latest).await?;
+                current = found.ok_or_else(not_found)?;
+            }
             Committed::Gone => return Err(not_found()),
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::write::{Part, Proposal, rewrite};
 use super::{Call, Reply};
 use crate::decode::{self, Decoded, go_name};
+use crate::meta;
 use crate::patch::json::MAX_OPERATIONS;
 use crate::patch::{json, merge, strategic};
 use crate::registry::ResourceDef;
@@ -84,6 +85,7 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Reply {
         if let Some(why) = cannot_unmarshal(&call.def.schema, &object, !call.def.custom) {
             return Err(unfit(&object, &why));
         }
+        check_identity(&call.def, &object)?;
         Ok(Proposal {
             object,
             problems: patch.problems.clone(),
@@ -93,6 +95,31 @@ pub(crate) async fn patch(call: &Call, part: Part) -> Reply {
     rewrite(call, &call.key(), part, change)
         .await?
         .reply(call, StatusCode::OK)
+}
+
+/// A patch does not make another kind of an object.
+fn check_identity(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let wanted = [
+        ("kind", def.kind.to_string()),
+        ("apiVersion", def.api_version()),
+    ];
+    let others = wanted
+        .iter()
+        .filter(|(field, wanted)| !text(field).is_empty() && text(field) != *wanted);
+    let problems: Vec<_> = others
+        .map(|(field, wanted)| FieldError::invalid(field, text(field), format!("must be {wanted}")))
+        .collect();
+    if problems.is_empty() || !def.custom {
+        return Ok(());
+    }
+    let group = text("apiVersion").split_once('/');
+    let subject = Subject {
+        group: group.map_or("", |(group, _)| group).to_owned(),
+        resource: text("kind").to_owned(),
+        name: meta::name(object).to_owned(),
+    };
+    Err(ApiError::Invalid { subject, problems })
 }
 
 /// The body of a patch.

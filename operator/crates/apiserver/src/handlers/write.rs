@@ -3,6 +3,8 @@
 //! Everything is computed before the store is asked: the store only checks that the object (and
 //! the namespace of a new one) is still the one that was looked at, and writes. When it is not,
 //! the change is computed anew from what is there now, unless the client itself named a version.
+//! Those who lost such a race wait for each other, in the order in which they lost: however many
+//! change one object, each gets through.
 //!
 //! Guarantees: a write that changes nothing makes no revision and no event. A change that takes
 //! the last finalizer off an object marked for deletion deletes it.
@@ -242,6 +244,7 @@ where
         Some(known) => (known, false),
         None => (newest().await?, true),
     };
+    let mut turn = None;
     for _ in 0..ATTEMPTS {
         let decided = decide(call, part, &mut change, &current, &limits);
         if !is_newest && (dry_run || !matches!(decided, Ok(Some(_)))) {
@@ -269,7 +272,11 @@ where
         };
         match commit(&call.server, def, &current, op).await? {
             Committed::Done(stored) => return Ok(Written::Stored(stored)),
-            Committed::Changed(newer) => (current, is_newest) = (newer, true),
+            Committed::Changed(newer) if turn.is_some() => (current, is_newest) = (newer, true),
+            Committed::Changed(_) => {
+                turn = Some(call.server.inner.write_turns.of(key).lock().await);
+                (current, is_newest) = (newest().await?, true);
+            }
             Committed::Gone => return Err(not_found()),
         }
     }

@@ -1,6 +1,6 @@
 //! Parts of objects with a path of their own.
 
-mod scale;
+pub(crate) mod scale;
 mod token;
 
 use http::Method;

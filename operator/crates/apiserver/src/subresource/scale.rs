@@ -18,7 +18,10 @@ use crate::registry::ScalePaths;
 use crate::routes::not_allowed;
 use crate::schema::{Schema, core};
 use crate::status_error::ApiError;
-use crate::validation::cannot_unmarshal;
+use crate::validation::{FieldError, cannot_unmarshal};
+
+/// A `Scale` has no room for more.
+const MOST: i64 = i32::MAX as i64;
 
 /// Answers `…/NAME/scale`.
 pub(crate) async fn answer(call: &Call, method: &Method, paths: &ScalePaths) -> Reply {
@@ -183,6 +186,63 @@ fn get<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
         .try_fold(object, |value, segment| value.get(segment))
 }
 
+/// What is wrong with what `scale` shows of an object; what `old` has, too, is left alone.
+pub(crate) fn problems(paths: &ScalePaths, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let is_new = |path: &&String| old.is_none_or(|old| get(old, path) != get(object, path));
+    let number = |path: &String| {
+        let found = accessed(object, path).and_then(|value| match value {
+            Some(value) => value.as_i64().ok_or_else(|| misfit(path, value, "int64")),
+            None => Ok(0),
+        });
+        let (value, why) = match found {
+            Err(why) => (0, why),
+            Ok(value @ ..=-1) => (value, "should be a non-negative integer".to_owned()),
+            Ok(value) if value > MOST => (value, format!("should be less than or equal to {MOST}")),
+            Ok(_) => return None,
+        };
+        Some(FieldError::invalid(path, value, why))
+    };
+    let selector = |path: &String| match accessed(object, path) {
+        Ok(Some(value)) if !value.is_string() => {
+            Some(FieldError::invalid(path, "", misfit(path, value, "string")))
+        }
+        Err(why) => Some(FieldError::invalid(path, "", why)),
+        _ => None,
+    };
+    let numbers = [&paths.spec_replicas, &paths.status_replicas];
+    let numbers = numbers.into_iter().filter(is_new).filter_map(number);
+    let selectors = paths.label_selector.iter().filter(is_new);
+    numbers.chain(selectors.filter_map(selector)).collect()
+}
+
+/// What is at a path; nothing is below nothing.
+fn accessed<'a>(object: &'a Value, path: &str) -> Result<Option<&'a Value>, String> {
+    let mut segments = path.split('.').filter(|segment| !segment.is_empty());
+    segments.try_fold(Some(object), |at, segment| match at {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(fields)) => Ok(fields.get(segment)),
+        Some(other) => Err(misfit(path, other, "map[string]interface{}")),
+    })
+}
+
+fn misfit(path: &str, value: &Value, wanted: &str) -> String {
+    let found = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    };
+    let shown = match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    format!("{path} accessor error: {shown} is of the type {found}, expected {wanted}")
+}
+
 fn set(object: &mut Value, path: &str, value: Value) -> Result<(), ApiError> {
     let segments: Vec<&str> = path
         .split('.')
@@ -233,5 +293,43 @@ mod tests {
         assert_eq!(scale["status"], json!({"replicas": 2, "selector": "a=b"}));
         assert_eq!(scale["metadata"], json!({"name": "web"}));
         assert!(set(&mut json!({"spec": 1}), ".spec.replicas", json!(3)).is_err());
+    }
+
+    #[test]
+    fn what_it_shows_must_fit() {
+        let paths = ScalePaths {
+            spec_replicas: ".spec.replicas".into(),
+            status_replicas: ".status.replicas".into(),
+            label_selector: Some(".status.selector".into()),
+        };
+        let found = |object: Value, old: Option<&Value>| -> Vec<String> {
+            let problems = problems(&paths, &object, old);
+            problems.iter().map(ToString::to_string).collect()
+        };
+        for fine in [
+            json!({}),
+            json!({"spec": null}),
+            json!({"spec": {"replicas": i32::MAX}, "status": {"replicas": 0, "selector": "a=b"}}),
+        ] {
+            assert_eq!(found(fine.clone(), None), [""; 0], "{fine}");
+        }
+        let wrong = json!({"spec": {"replicas": -1}, "status": {"replicas": 2_147_483_648_u32, "selector": 4}});
+        assert_eq!(
+            found(wrong.clone(), None),
+            [
+                ".spec.replicas: Invalid value: -1: should be a non-negative integer",
+                ".status.replicas: Invalid value: 2147483648: should be less than or equal to 2147483647",
+                ".status.selector: Invalid value: \"\": .status.selector accessor error: 4 is of the type int64, expected string",
+            ]
+        );
+        assert_eq!(found(wrong.clone(), Some(&wrong)), [""; 0]);
+        assert_eq!(
+            found(json!({"spec": {"replicas": "x"}, "status": []}), None),
+            [
+                ".spec.replicas: Invalid value: 0: .spec.replicas accessor error: x is of the type string, expected int64",
+                ".status.replicas: Invalid value: 0: .status.replicas accessor error: [] is of the type []interface {}, expected map[string]interface{}",
+                ".status.selector: Invalid value: \"\": .status.selector accessor error: [] is of the type []interface {}, expected map[string]interface{}",
+            ]
+        );
     }
 }

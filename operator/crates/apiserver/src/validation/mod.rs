@@ -32,22 +32,24 @@ use crate::schema::Schema;
 /// can be matched to the old object are forgiven, so that a stricter schema does not freeze
 /// existing objects, and transition rules apply.
 pub fn validate_object(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    validate_further(schema, new, old, Vec::new())
+    validate_further(schema, new, old, Vec::new(), Vec::new())
 }
 
-/// The same for an object of which something is known to be wrong already: `errors` come first,
-/// and may keep the rules from being checked.
+/// The same for an object of which something is known to be wrong already, and may keep the rules
+/// from being checked: `errors` come first, `others` after those of the schema.
 pub fn validate_further(
     schema: &Schema,
     new: &Value,
     old: Option<&Value>,
     mut errors: Vec<FieldError>,
+    others: Vec<FieldError>,
 ) -> Vec<FieldError> {
     let mut found = structural::validate(schema, new);
     if let Some(old) = old.filter(|_| !found.is_empty()) {
         found = structural::validate_update(schema, new, old);
     }
     errors.append(&mut found);
+    errors.extend(others);
     errors.extend(embedded::errors(schema, new));
     // A list that had duplicates before may keep them.
     if old.is_none_or(|old| listtype::errors(schema, old).is_empty()) {

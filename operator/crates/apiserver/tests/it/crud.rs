@@ -182,7 +182,7 @@ async fn patches() {
         .fails(422, "spec.replicas");
     json_patch(json!([{"op": "replace", "path": "/kind", "value": "X"}]))
         .await
-        .is(400);
+        .fails(422, "kind: Invalid value: \"X\": must be Widget");
     json_patch(json!([{"op": "replace", "path": "", "value": 1}]))
         .await
         .is(400);
@@ -264,7 +264,17 @@ async fn scale() {
         .await
         .fails(
             422,
-            "Widget.test.example \"a\" is invalid: spec.replicas: Invalid value: -1",
+            "Widget.test.example \"a\" is invalid: [spec.replicas: Invalid value: -1: \
+             spec.replicas in body should be greater than or equal to 0, \
+             .spec.replicas: Invalid value: -1: should be a non-negative integer]",
+        );
+    // What a status says of them is bounded, too.
+    let status = format!("{}/status", at("a"));
+    api.merge(&status, &json!({"status": {"replicas": -1}}))
+        .await
+        .fails(
+            422,
+            ".status.replicas: Invalid value: -1: should be a non-negative integer",
         );
     api.get(&format!("{WIDGETS}/b/scale")).await.is(404);
 }
@@ -347,10 +357,28 @@ async fn our_kinds_are_born_unknown_and_held() {
 }
 
 #[tokio::test]
+async fn a_patch_makes_no_other_kind() {
+    let api = api().await;
+    api.post(WIDGETS, &widget("a")).await.is(201);
+    for (patch, message) in [
+        (
+            json!({"kind": "Gadget"}),
+            "Gadget.test.example \"a\" is invalid: kind: Invalid value: \"Gadget\": must be Widget",
+        ),
+        (
+            json!({"apiVersion": "other.example/v1"}),
+            "Widget.other.example \"a\" is invalid: apiVersion: Invalid value: \"other.example/v1\": must be test.example/v1",
+        ),
+    ] {
+        api.merge(&at("a"), &patch).await.fails(422, message);
+    }
+}
+
+#[tokio::test]
 async fn concurrent_patches_are_all_kept() {
     let api = api().await;
     api.post(WIDGETS, &widget("a")).await.is(201);
-    let patches = (0..20).map(|n| {
+    let patches = (0..200).map(|n| {
         let (api, body) = (
             &api,
             json!({"metadata": {"labels": {format!("l{n}"): "x"}}}),
@@ -359,7 +387,7 @@ async fn concurrent_patches_are_all_kept() {
     });
     futures::future::join_all(patches).await;
     let labels = api.get(&at("a")).await.is(200)["metadata"]["labels"].clone();
-    assert_eq!(labels.as_object().unwrap().len(), 20);
+    assert_eq!(labels.as_object().unwrap().len(), 200);
 }
 
 #[tokio::test]
