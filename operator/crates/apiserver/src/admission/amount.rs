@@ -54,6 +54,12 @@ impl Amount {
         self.nanos % ONE == 0
     }
 
+    /// The number, if it is whole and not too large.
+    pub(crate) fn whole(self) -> Option<i64> {
+        let whole = self.is_whole().then_some(self.nanos / ONE)?;
+        i64::try_from(whole).ok()
+    }
+
     /// As a number that is good enough to be shown.
     #[expect(clippy::cast_precision_loss, reason = "it is only shown")]
     pub(crate) fn approximately(self) -> f64 {

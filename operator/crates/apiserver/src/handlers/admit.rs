@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::patch::{self, Format};
-use super::write::{MODIFIED, conflict};
+use super::write::{MODIFIED, Part, conflict};
 use super::{Call, FieldValidation};
 use crate::authz;
 use crate::decode::nul_at;
@@ -11,7 +11,7 @@ use crate::meta;
 use crate::registry::ResourceDef;
 use crate::status_error::{ApiError, Subject};
 use crate::subresource::scale;
-use crate::validation::{self, FieldError};
+use crate::validation::{self, Change, FieldError};
 
 /// Refuses an object that no decoder with typed fields could read. Of a custom object that is its
 /// metadata; the rest of it is the schema's business.
@@ -199,37 +199,52 @@ fn cannot_be_handled(def: &ResourceDef, why: &str) -> ApiError {
     ))
 }
 
-pub(super) fn validate_new(def: &ResourceDef, object: &Value) -> Result<(), ApiError> {
+pub(super) fn validate_new(call: &Call, object: &Value) -> Result<(), ApiError> {
+    let def = &*call.def;
     let rule = def.strategy.name_rule();
     let problems = validation::meta::validate_create(object, def.namespaced, rule);
-    validate(def, object, None, problems)
+    let change = Change {
+        new: object,
+        old: None,
+        status_only: false,
+    };
+    validate(call, change, problems)
 }
 
 pub(super) fn validate_changed(
-    def: &ResourceDef,
+    call: &Call,
+    part: Part,
     new: &Value,
     old: &Value,
 ) -> Result<(), ApiError> {
     let problems = validation::meta::validate_update(new, old);
-    validate(def, new, Some(old), problems)
+    let change = Change {
+        new,
+        old: Some(old),
+        status_only: part == Part::Status && call.def.custom,
+    };
+    validate(call, change, problems)
 }
 
 fn validate(
-    def: &ResourceDef,
-    object: &Value,
-    old: Option<&Value>,
+    call: &Call,
+    change: Change<'_>,
     mut problems: Vec<FieldError>,
 ) -> Result<(), ApiError> {
+    let def = &*call.def;
+    let object = change.new;
     if matches!(&*def.group, "" | authz::GROUP) {
         problems.extend(validation::meta::validate_finalizers(object));
     }
     let of_metadata = problems.len();
     let scale = def.subresources.scale.as_ref();
-    let scale = scale.map_or_else(Vec::new, |paths| scale::problems(paths, object, old));
-    let mut problems = validation::validate_further(&def.schema, object, old, problems, scale);
+    let scale = scale.map_or_else(Vec::new, |paths| scale::problems(paths, object, change.old));
+    let findings = validation::validate_further(&def.schema, change, problems, scale);
+    call.warn(findings.forgiven.iter().map(ToString::to_string).collect());
+    let mut problems = findings.errors;
     // A strategy expects the shape that the schema describes.
     if problems.len() == of_metadata {
-        problems.extend(def.strategy.validate(object, old));
+        problems.extend(def.strategy.validate(object, change.old));
     }
     if problems.is_empty() {
         return Ok(());

@@ -146,7 +146,7 @@ pub(crate) async fn insert(call: &Call, proposal: Proposal) -> Result<Written, A
     let limits = Limits::of(call).await?;
     limits.fill(&mut object, None);
     escalation::check(call, &object, None)?;
-    validate_new(def, &object)?;
+    validate_new(call, &object)?;
     call.warn_of(&object, None);
     quota::check_names(&call.server, def, &object, None)?;
     limits.check(def, &object, None)?;
@@ -378,7 +378,7 @@ fn prepare(
         meta::count_generation(&mut new, old, def);
     }
     escalation::check(call, &new, Some(old))?;
-    validate_changed(def, &new, old)?;
+    validate_changed(call, part, &new, old)?;
     call.warn_of(&new, Some(old));
     quota::check_names(&call.server, def, &new, Some(old))?;
     limits.check(def, &new, Some(old))?;

@@ -19,6 +19,7 @@ mod overloads;
 mod types;
 pub(super) mod value;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use kube_cel::cel::IdedExpr;
@@ -26,11 +27,12 @@ use serde_json::Value;
 
 pub(crate) use self::compile::{compile, field_path};
 pub(crate) use self::cost::most_of;
-use self::eval::{Fault, evaluate};
+use self::eval::{Fault, NO_OVERLOAD, evaluate};
 use self::value::Val;
+use super::Findings;
 use super::convert::to_cel;
-use super::field::{FieldError, Path, Reason};
-use super::structural::matching_item;
+use super::field::{FieldError, Path, Reason, quoted};
+use super::structural::{Items, is_unchanged};
 use crate::schema::Schema;
 
 /// What all rules of one object together may cost: Kubernetes' limit, about a second's worth.
@@ -49,7 +51,8 @@ pub struct Rule {
     pub expression: String,
     program: IdedExpr,
     message: Option<String>,
-    message_program: Option<IdedExpr>,
+    /// `messageExpression`, as written and parsed.
+    message_program: Option<(String, IdedExpr)>,
     reason: Reason,
     field_path: Option<String>,
     optional_old_self: bool,
@@ -60,47 +63,66 @@ pub struct Rule {
 }
 
 /// Evaluates every rule that applies to `new`.
-pub(super) fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+pub(super) fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Findings {
     let mut run = Run {
-        errors: Vec::new(),
+        findings: Findings::default(),
         budget: Some(RUN_BUDGET),
     };
-    run.node(schema, new, old, false, &Path::root());
-    run.errors
+    run.node(schema, new, old, None, &Path::root());
+    run.findings
+}
+
+/// A value and what it was before.
+struct Known<'v> {
+    schema: &'v Schema,
+    new: &'v Value,
+    old: &'v Value,
+    /// Whether both are the same, once somebody asked.
+    same: OnceCell<bool>,
+}
+
+impl Known<'_> {
+    fn is_same(&self) -> bool {
+        let same = || is_unchanged(self.schema, self.new, self.old);
+        *self.same.get_or_init(same)
+    }
 }
 
 struct Run {
-    errors: Vec<FieldError>,
+    findings: Findings,
     /// What is left of the budget; `None` once it is spent.
     budget: Option<u64>,
 }
 
 impl Run {
-    /// `unchanged` is true below a value that is as it was: there only transition rules run, for
-    /// objects must not become unchangeable when a rule is added.
+    /// `above` is the nearest value around this one that is known from before.
     fn node(
         &mut self,
         schema: &Schema,
         new: &Value,
         old: Option<&Value>,
-        unchanged: bool,
+        above: Option<&Known<'_>>,
         path: &Path<'_>,
     ) {
-        if !schema.has_rules || (new.is_null() && schema.nullable) {
+        if !schema.has_rules || new.is_null() {
             return;
         }
-        let unchanged = unchanged || old == Some(new);
-        self.rules(schema, new, old, unchanged, path);
+        let own = old.map(|old| Known {
+            schema,
+            new,
+            old,
+            same: OnceCell::new(),
+        });
+        let known = own.as_ref().or(above);
+        self.rules(schema, new, old.filter(|old| !old.is_null()), known, path);
         match new {
             Value::Object(fields) => {
                 for (name, field) in fields {
                     let old = old.and_then(|old| old.get(name));
                     match (schema.properties.get(name), &schema.additional) {
-                        (Some(below), _) => {
-                            self.node(below, field, old, unchanged, &path.field(name))
-                        }
+                        (Some(below), _) => self.node(below, field, old, known, &path.field(name)),
                         (None, Some(below)) => {
-                            self.node(below, field, old, unchanged, &path.key(name))
+                            self.node(below, field, old, known, &path.key(name));
                         }
                         (None, None) => {}
                     }
@@ -110,9 +132,9 @@ impl Run {
                 let Some(below) = schema.items.as_deref().filter(|below| below.has_rules) else {
                     return;
                 };
+                let before = Items::of(schema, old);
                 for (index, item) in items.iter().enumerate() {
-                    let old = old.and_then(|old| matching_item(schema, item, old));
-                    self.node(below, item, old, unchanged, &path.index(index));
+                    self.node(below, item, before.get(item), known, &path.index(index));
                 }
             }
             _ => {}
@@ -124,59 +146,63 @@ impl Run {
         schema: &Schema,
         new: &Value,
         old: Option<&Value>,
-        unchanged: bool,
+        known: Option<&Known<'_>>,
         path: &Path<'_>,
     ) {
-        let runs = |rule: &Rule| match (rule.uses_old_self, old) {
-            (false, _) => !unchanged,
-            (true, Some(_)) => true,
-            (true, None) => rule.optional_old_self,
-        };
+        let runs = |rule: &Rule| old.is_some() || !rule.uses_old_self || rule.optional_old_self;
         let rules: Vec<_> = schema.rules.iter().filter(|rule| runs(rule)).collect();
         if rules.is_empty() {
             return;
         }
-        let this = to_cel(new, Some(schema));
+        let mut variables = vec![("self", to_cel(new, Some(schema)))];
         // Old values are converted only where a rule looks at them.
         let before = old
             .filter(|_| rules.iter().any(|rule| rule.uses_old_self))
             .map(|old| to_cel(old, Some(schema)));
+        variables.extend(before.clone().map(|before| ("oldSelf", before)));
         for rule in rules {
-            let before = if rule.optional_old_self {
-                Some(Val::Optional(before.clone().map(Arc::new)))
-            } else {
-                before.clone()
-            };
-            let mut variables = vec![("self", this.clone())];
-            variables.extend(before.map(|before| ("oldSelf", before)));
             let Some(budget) = self.budget else {
                 return;
             };
-            let (outcome, cost) = evaluate(&rule.program, &variables);
+            let (outcome, cost) = if rule.optional_old_self {
+                let this = variables.first().cloned();
+                let before = Val::Optional(before.clone().map(Arc::new));
+                let optional: Vec<_> = this.into_iter().chain([("oldSelf", before)]).collect();
+                evaluate(&rule.program, &optional)
+            } else {
+                evaluate(&rule.program, &variables)
+            };
             self.budget = budget.checked_sub(cost);
             let detail = match outcome {
                 _ if self.budget.is_none() => OVER_BUDGET.to_owned(),
                 Ok(Val::Bool(true)) => continue,
                 Ok(Val::Bool(false)) => {
-                    let message = self.message(rule, &variables);
-                    self.errors.push(violation(rule, new, path, message));
+                    let error = match self.message(rule, &variables) {
+                        Ok(message) => violation(rule, new, path, message),
+                        Err(why) => FieldError::invalid(rule.place(path), kind_of(schema), why),
+                    };
+                    if !rule.uses_old_self && known.is_some_and(Known::is_same) {
+                        self.findings.forgiven.push(error);
+                    } else {
+                        self.findings.errors.push(error);
+                    }
                     continue;
                 }
                 Ok(_) => format!("rule did not evaluate to a boolean: {}", rule.shown()),
                 Err(fault) => self.fault(&fault, rule),
             };
             let error = FieldError::invalid(place(path.to_string()), kind_of(schema), detail);
-            self.errors.push(error);
+            self.findings.errors.push(error);
         }
     }
 
     fn fault(&mut self, fault: &Fault, rule: &Rule) -> String {
         let shown = rule.shown();
         match fault {
-            Fault::Error(text) => format!("{text} evaluating rule: {shown}"),
-            Fault::NoOverload => format!(
-                "'no such overload': call arguments did not match a supported operator, function or macro signature for rule: {shown}"
+            Fault::Error(text) if text.starts_with(NO_OVERLOAD) => format!(
+                "'{text}': call arguments did not match a supported operator, function or macro signature for rule: {shown}"
             ),
+            Fault::Error(text) => format!("{text} evaluating rule: {shown}"),
             Fault::Cancelled => {
                 self.budget = None;
                 format!(
@@ -186,23 +212,36 @@ impl Run {
         }
     }
 
-    /// The message of a rule that is violated.
-    fn message(&mut self, rule: &Rule, variables: &[(&str, Val)]) -> String {
-        let made = rule.message_program.as_ref().and_then(|program| {
-            let (outcome, cost) = evaluate(program, variables);
-            self.budget = self.budget?.checked_sub(cost);
-            match outcome {
-                Ok(Val::String(text)) => {
-                    Some(text.trim().to_owned()).filter(|text| usable_message(text))
+    /// The message of a rule that is violated, or why no more rules are run.
+    fn message(&mut self, rule: &Rule, variables: &[(&str, Val)]) -> Result<String, String> {
+        let made = match &rule.message_program {
+            Some((source, program)) => {
+                let (outcome, cost) = evaluate(program, variables);
+                self.budget = self.budget.and_then(|budget| budget.checked_sub(cost));
+                if self.budget.is_none() {
+                    return Err("messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run".into());
                 }
-                _ => None,
+                if outcome == Err(Fault::Cancelled) {
+                    self.budget = None;
+                    return Err(format!(
+                        "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
+                        quoted(source)
+                    ));
+                }
+                outcome.ok()
             }
-        });
-        let fallback = || match &rule.message {
+            None => None,
+        };
+        let usable = match made {
+            Some(Val::String(text)) => Some(text.trim().to_owned()).filter(|text| {
+                !text.is_empty() && text.len() <= MESSAGE_LIMIT && !text.contains('\n')
+            }),
+            _ => None,
+        };
+        Ok(usable.unwrap_or_else(|| match &rule.message {
             Some(message) => message.clone(),
             None => format!("failed rule: {}", rule.expression.trim()),
-        };
-        made.unwrap_or_else(fallback)
+        }))
     }
 }
 
@@ -211,13 +250,17 @@ impl Rule {
     fn shown(&self) -> &str {
         self.message.as_deref().unwrap_or(self.expression.trim())
     }
+
+    /// Where a violation by the value at `path` is told.
+    fn place(&self, path: &Path<'_>) -> String {
+        place(path.to_string() + self.field_path.as_deref().unwrap_or_default())
+    }
 }
 
 fn violation(rule: &Rule, value: &Value, path: &Path<'_>, detail: String) -> FieldError {
-    let suffix = rule.field_path.as_deref().unwrap_or_default();
     FieldError {
         reason: rule.reason,
-        field: place(path.to_string() + suffix),
+        field: rule.place(path),
         bad_value: Some(value.clone()).filter(|value| !value.is_object() && !value.is_array()),
         // A duplicate speaks for itself.
         detail: if rule.reason == Reason::Duplicate {
@@ -235,10 +278,6 @@ fn place(path: String) -> String {
         None if path.is_empty() => "<nil>".to_owned(),
         None => path,
     }
-}
-
-fn usable_message(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MESSAGE_LIMIT && !text.contains('\n')
 }
 
 fn kind_of(schema: &Schema) -> &'static str {

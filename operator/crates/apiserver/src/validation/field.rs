@@ -235,7 +235,9 @@ pub(crate) fn quoted(text: &str) -> String {
         '\u{b}' => "\\v".to_owned(),
         '\u{c}' => "\\f".to_owned(),
         c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
-        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c if c.is_control() || c.is_whitespace() && c != ' ' => {
+            format!("\\u{:04x}", u32::from(c))
+        }
         c => c.to_string(),
     });
     format!("\"{}\"", escaped.collect::<String>())

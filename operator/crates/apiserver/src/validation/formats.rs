@@ -17,7 +17,7 @@ pub(crate) fn matches(format: &str, text: &str) -> bool {
         "ipv4" => text.contains('.') && sloppy_ip(text).is_some(),
         "ipv6" => text.contains(':') && sloppy_ip(text).is_some(),
         "cidr" => is_cidr(text),
-        "uri" => is_uri(text),
+        "uri" => super::url::request_uri(text).is_ok(),
         "hostname" => {
             text.len() <= 255
                 && text.split('.').all(|label| label.len() <= 63)
@@ -86,34 +86,44 @@ pub(super) fn duration_nanos(text: &str) -> Option<i64> {
     if rest == "0" {
         return Some(0);
     }
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .filter(|digits| *digits > 0)?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        total += number
-            * match &rest[..unit] {
-                "ns" => 1.0,
-                "us" | "µs" | "μs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return None,
-            };
-        rest = &rest[unit..];
+    if rest.is_empty() {
+        return None;
     }
-    let fits = !text.trim_start_matches(['-', '+']).is_empty() && total < 9.2e18;
-    fits.then_some(if negative {
-        -total as i64
-    } else {
-        total as i64
-    })
+    let in_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut total: i128 = 0;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c| !in_number(c))?);
+        let (unit, after) = after.split_at(after.find(in_number).unwrap_or(after.len()));
+        rest = after;
+        let unit: i64 = match unit {
+            "ns" => 1,
+            "us" | "µs" | "μs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        total = total.checked_add(parts(number, unit)?)?;
+    }
+    i64::try_from(if negative { -total } else { total }).ok()
+}
+
+/// So many of a unit, whose broken part is rounded down.
+fn parts(number: &str, unit: i64) -> Option<i128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let whole: i128 = match whole {
+        "" => 0,
+        digits => digits.parse::<u64>().ok()?.into(),
+    };
+    // More digits than these do not count.
+    let digits = &fraction[..fraction.len().min(18)];
+    let scale = 10_i128.pow(u32::try_from(digits.len()).ok()?);
+    let broken = digits.parse::<i128>().unwrap_or_default() * i128::from(unit) / scale;
+    Some(whole * i128::from(unit) + broken)
 }
 
 /// Besides Go's durations, numbers with words: `2 weeks`, `1d 3 hours`. What is between is ignored.
@@ -174,48 +184,6 @@ fn is_cidr(text: &str) -> bool {
     };
     let digits = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
     digits && bits.parse::<u32>().is_ok_and(|bits| bits <= max)
-}
-
-/// As Go's `ParseRequestURI`: an absolute URI, an absolute path or `*`.
-fn is_uri(text: &str) -> bool {
-    if text == "*" {
-        return true;
-    }
-    if text.is_empty()
-        || text.bytes().any(|byte| byte.is_ascii_control())
-        || !escapes_are_whole(text)
-    {
-        return false;
-    }
-    if text.starts_with('/') {
-        return !text.starts_with("//") || authority_is_right(&text[2..]);
-    }
-    let Some((scheme, rest)) = text.split_once(':') else {
-        return false;
-    };
-    let named = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    named && rest.strip_prefix("//").is_none_or(authority_is_right)
-}
-
-fn escapes_are_whole(text: &str) -> bool {
-    let path = text.split('?').next().unwrap_or_default();
-    path.split('%')
-        .skip(1)
-        .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
-}
-
-/// Host and port of what follows `//`.
-fn authority_is_right(rest: &str) -> bool {
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let end = host.rfind(']').map_or(0, |at| at + 1);
-    let port = host[end..].split_once(':').map_or("", |(_, port)| port);
-    let closed = host.starts_with('[') == (end > 0);
-    let plain = !host.contains([' ', '"', '<', '>', '\\', '^', '`', '{', '|', '}']);
-    closed && plain && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// An address as in a mail's header: `a@b`, or with a name before it, `A <a@b>`.
@@ -352,6 +320,32 @@ fn compiled(name: &str) -> Option<&'static Regex> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_exact() {
+        for (text, nanos) in [
+            ("4.35s", 4_350_000_000),
+            ("-1h1.5m", -3_690_000_000_000),
+            ("9007199254740993ns", 9_007_199_254_740_993),
+            ("2562047h47m16.854775807s", i64::MAX),
+            ("-9223372036854775808ns", i64::MIN),
+            ("0.9ns", 0),
+            (".5us1.ms", 1_000_500),
+        ] {
+            assert_eq!(duration_nanos(text), Some(nanos), "{text}");
+        }
+        for text in [
+            "9223372036854775808ns",
+            "2562048h",
+            ".s",
+            "1.2.3s",
+            "1",
+            "-",
+            "+-1s",
+        ] {
+            assert_eq!(duration_nanos(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn formats_accept_and_refuse() {

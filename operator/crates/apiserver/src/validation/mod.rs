@@ -19,6 +19,7 @@ pub mod names;
 pub(crate) mod pattern;
 pub mod structural;
 mod unmarshal;
+pub(crate) mod url;
 
 use serde_json::Value;
 
@@ -28,29 +29,63 @@ pub(crate) use self::unmarshal::base64;
 pub use self::unmarshal::cannot_unmarshal;
 use crate::schema::Schema;
 
-/// Checks a whole object against its schema. With `old`, errors in parts that did not change and
-/// can be matched to the old object are forgiven, so that a stricter schema does not freeze
-/// existing objects, and transition rules apply.
-pub fn validate_object(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    validate_further(schema, new, old, Vec::new(), Vec::new())
+/// A change of an object, to be held against its schema. With `old`, errors in parts that did not
+/// change and can be matched to the old object are forgiven, so that a stricter schema does not
+/// freeze existing objects, and transition rules apply.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'v> {
+    /// The whole object.
+    pub new: &'v Value,
+    /// What it was before.
+    pub old: Option<&'v Value>,
+    /// Whether nothing but the status is written: what is wrong elsewhere, the schema does not say
+    /// then; the rules do.
+    pub status_only: bool,
 }
 
-/// The same for an object of which something is known to be wrong already, and may keep the rules
-/// from being checked: `errors` come first, `others` after those of the schema.
+/// What came of a check.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Why the object is refused.
+    pub errors: Vec<FieldError>,
+    /// Violated rules that keep nobody from writing the object, because what they are about was so
+    /// before.
+    pub forgiven: Vec<FieldError>,
+}
+
+/// Checks a whole object against its schema.
+pub fn validate_object(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let status_only = false;
+    let change = Change {
+        new,
+        old,
+        status_only,
+    };
+    validate_further(schema, change, Vec::new(), Vec::new()).errors
+}
+
+/// The same for an object of which something is known to be wrong already: `errors` come first, and
+/// `others` after what the schema says; they may keep the rules from being checked.
 pub fn validate_further(
     schema: &Schema,
-    new: &Value,
-    old: Option<&Value>,
+    change: Change<'_>,
     mut errors: Vec<FieldError>,
     others: Vec<FieldError>,
-) -> Vec<FieldError> {
-    let mut found = structural::validate(schema, new);
-    if let Some(old) = old.filter(|_| !found.is_empty()) {
-        found = structural::validate_update(schema, new, old);
+) -> Findings {
+    let Change {
+        new,
+        old,
+        status_only,
+    } = change;
+    if status_only {
+        errors.extend(status_errors(schema, new, old));
+    } else {
+        errors.extend(structural_errors(schema, new, old));
     }
-    errors.append(&mut found);
     errors.extend(others);
-    errors.extend(embedded::errors(schema, new));
+    if !status_only {
+        errors.extend(embedded::errors(schema, new));
+    }
     // A list that had duplicates before may keep them.
     if old.is_none_or(|old| listtype::errors(schema, old).is_empty()) {
         errors.extend(listtype::errors(schema, new));
@@ -61,9 +96,7 @@ pub fn validate_further(
             .into_iter()
             .filter(|error| !before.contains(error)),
     );
-    if !schema.has_rules {
-        return errors;
-    }
+    let mut findings = Findings::default();
     let blocking = |error: &FieldError| {
         matches!(
             error.reason,
@@ -74,13 +107,38 @@ pub fn validate_further(
                 | Reason::NotSupported
         )
     };
-    if errors.iter().any(blocking) {
+    if schema.has_rules && errors.iter().any(blocking) {
         let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
         errors.push(FieldError::invalid("<nil>", Value::Null, detail));
-    } else {
-        errors.extend(cel::validate(schema, new, old));
+    } else if schema.has_rules {
+        findings = cel::validate(schema, new, old);
     }
-    errors
+    errors.append(&mut findings.errors);
+    Findings { errors, ..findings }
+}
+
+fn structural_errors(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let found = structural::validate(schema, new);
+    match old.filter(|_| !found.is_empty()) {
+        Some(old) => structural::validate_update(schema, new, old),
+        None => found,
+    }
+}
+
+/// What is wrong with the status of an object: told as of a value of its own, at its place.
+fn status_errors(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let (Some(schema), Some(new)) = (schema.field("status"), new.get("status")) else {
+        return Vec::new();
+    };
+    let old = old.and_then(|old| old.get("status"));
+    let mut found = structural_errors(schema, new, old);
+    for error in &mut found {
+        error.field = match error.field.as_str() {
+            "" | "<nil>" => "status".into(),
+            field => format!("status.{field}"),
+        };
+    }
+    found
 }
 
 /// Checks a value that is no whole object, as a default in a schema.
@@ -124,5 +182,32 @@ mod tests {
         let foreign =
             json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a.b"}});
         assert!(validate_object(&schema, &foreign, None).is_empty());
+    }
+
+    #[test]
+    fn a_status_is_told_as_a_value_of_its_own() {
+        let schema = Schema::parse(
+            &json!({"type": "object", "required": ["spec"], "properties": {
+                "status": {"type": "object", "properties": {"ready": {"type": "integer", "minimum": 1}}, "not": {"required": ["no"]}},
+            }}),
+        );
+        let schema = schema.unwrap_or_default();
+        let told = |status: Value| -> Vec<_> {
+            let change = Change {
+                new: &json!({"status": status}),
+                old: None,
+                status_only: true,
+            };
+            let errors = validate_further(&schema, change, Vec::new(), Vec::new()).errors;
+            errors.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            told(json!({"ready": 0, "no": 1})),
+            [
+                r#"status: Invalid value: "": "" must not validate the schema (not)"#,
+                "status.ready: Invalid value: 0: ready in body should be greater than or equal to 1",
+            ]
+        );
+        assert_eq!(told(json!({"ready": 1})), [""; 0]);
     }
 }

@@ -32,16 +32,12 @@ pub enum NameRule {
 }
 
 impl NameRule {
-    /// What is wrong with the start of generated names. It may end in a dash; as in Kubernetes, the
-    /// character before that is not looked at either.
+    /// What is wrong with the start of generated names.
     pub fn check_prefix(self, prefix: &str) -> Vec<String> {
-        let mut masked = prefix.to_owned();
-        if self != NameRule::PathSegment && prefix.len() > 1 && prefix.ends_with('-') {
-            masked.truncate(prefix.len() - 1);
-            masked.pop();
-            masked.push('a');
+        match self {
+            NameRule::PathSegment => self.check(prefix),
+            _ => self.check(&masked(prefix)),
         }
-        self.check(&masked)
     }
 
     /// What is wrong with `name`.
@@ -64,6 +60,18 @@ pub fn subdomain(value: &str) -> Vec<String> {
         ));
     }
     errors
+}
+
+/// The start of generated names as it is checked: it may end in a dash; as in Kubernetes, the
+/// character before that is not looked at either.
+pub(crate) fn masked(prefix: &str) -> String {
+    let mut masked = prefix.to_owned();
+    if prefix.len() > 1 && prefix.ends_with('-') {
+        masked.truncate(prefix.len() - 1);
+        masked.pop();
+        masked.push('a');
+    }
+    masked
 }
 
 /// RFC 1123 label.

@@ -3,6 +3,7 @@
 //! What is told, in which words and in which order is what kube-openapi's validator tells: every
 //! check that a value's own type allows is made, also when that is not the type that was asked for.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde_json::{Map, Number, Value};
@@ -68,7 +69,7 @@ impl Outcome {
 
 fn node(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path<'_>) -> Outcome {
     let mut outcome = Outcome::default();
-    if old.is_some_and(|old| unchanged(Some(schema), value, old)) {
+    if old.is_some_and(|old| is_unchanged(schema, value, old)) {
         return outcome;
     }
     if is_typed(schema) {
@@ -207,9 +208,9 @@ fn check_array(
 ) {
     outcome.checks += 2;
     if let Some(below) = &schema.items {
+        let before = Items::of(schema, old);
         for (index, item) in items.iter().enumerate() {
-            let old = old.and_then(|old| matching_item(schema, item, old));
-            outcome.below(node(below, item, old, &path.index(index)));
+            outcome.below(node(below, item, before.get(item), &path.index(index)));
         }
     }
     let size = items.len() as u64;
@@ -454,48 +455,56 @@ fn is_quantity(schema: &Schema) -> bool {
     schema.constraints.format.as_deref() == Some(crate::schema::core::QUANTITY)
 }
 
-/// Is this the old value? The order of items means nothing in a list that is a map.
-fn unchanged(schema: Option<&Schema>, value: &Value, old: &Value) -> bool {
-    let Some(schema) = schema.filter(|_| value != old) else {
-        return value == old;
-    };
+/// Is this the old value? The order of items means nothing in a list that is a map; and of what the
+/// schema does not tell, nobody knows.
+pub(super) fn is_unchanged(schema: &Schema, value: &Value, old: &Value) -> bool {
     match (value, old) {
         (Value::Object(fields), Value::Object(before)) => {
-            let same = |(name, field): (&String, &Value)| {
-                let below = schema.field(name).map(|below| &**below);
-                before
-                    .get(name)
-                    .is_some_and(|old| unchanged(below, field, old))
-            };
+            let same =
+                |(name, field): (&String, &Value)| match (schema.field(name), before.get(name)) {
+                    (Some(below), Some(old)) => is_unchanged(below, field, old),
+                    _ => false,
+                };
             fields.len() == before.len() && fields.iter().all(same)
         }
-        (Value::Array(items), Value::Array(before)) if schema.list_type == ListType::Map => {
-            let same = |item: &Value| {
-                matching_item(schema, item, old)
-                    .is_some_and(|old| unchanged(schema.items.as_deref(), item, old))
+        (Value::Array(items), Value::Array(list)) if schema.list_type == ListType::Map => {
+            let before = Items::of(schema, Some(old));
+            let same = |item: &Value| match (&schema.items, before.get(item)) {
+                (Some(below), Some(old)) => is_unchanged(below, item, old),
+                _ => false,
             };
-            items.len() == before.len() && items.iter().all(same)
+            items.len() == list.len() && items.iter().all(same)
         }
-        _ => false,
+        _ => value == old,
     }
 }
 
-/// The item of the old list with the same keys, where the list is a map.
-pub(super) fn matching_item<'o>(
-    schema: &Schema,
-    item: &Value,
-    old: &'o Value,
-) -> Option<&'o Value> {
-    if schema.list_type != ListType::Map {
-        return None;
+/// The items of a list by their keys, where the list is a map.
+pub(super) struct Items<'v> {
+    schema: &'v Schema,
+    items: HashMap<Vec<Option<&'v Value>>, &'v Value>,
+}
+
+impl<'v> Items<'v> {
+    pub(super) fn of(schema: &'v Schema, list: Option<&'v Value>) -> Self {
+        let mut items = HashMap::new();
+        if schema.list_type == ListType::Map {
+            for item in list.and_then(Value::as_array).into_iter().flatten() {
+                items.entry(keys_of(schema, item)).or_insert(item);
+            }
+        }
+        Items { schema, items }
     }
-    let same_keys = |candidate: &&Value| {
-        schema
-            .list_map_keys
-            .iter()
-            .all(|key| candidate.get(key) == item.get(key))
-    };
-    old.as_array()?.iter().find(same_keys)
+
+    /// The item with the keys of this one.
+    pub(super) fn get(&self, item: &Value) -> Option<&'v Value> {
+        self.items.get(&keys_of(self.schema, item)).copied()
+    }
+}
+
+fn keys_of<'v>(schema: &Schema, item: &'v Value) -> Vec<Option<&'v Value>> {
+    let keys = schema.list_map_keys.iter();
+    keys.map(|key| item.get(key)).collect()
 }
 
 /// Equality of JSON in which 1 and 1.0 are the same number.

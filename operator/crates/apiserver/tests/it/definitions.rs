@@ -6,7 +6,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 
-use crate::support::{Api, SOON, api, api_beside};
+use crate::support::{Answer, Api, SOON, api, api_beside};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const GADGETS: &str = "/apis/shop.example/v1/namespaces/default/gadgets";
@@ -277,6 +277,52 @@ async fn what_is_stored_is_read_under_the_newest_schema() {
         .await
         .is(200);
     assert_eq!(patched["spec"], json!({"size": 5, "shape": "round"}));
+}
+
+#[tokio::test]
+async fn a_rule_that_came_later_is_a_warning_where_nothing_changes() {
+    let api = api().await;
+    define(&api, &gadgets()).await;
+    api.post(GADGETS, &gadget("old")).await.is(201);
+    let mut events = api.watch(&format!("{GADGETS}?watch=true")).await;
+    assert_eq!(events.brief().await, ("ADDED".to_owned(), "old".to_owned()));
+    let mut stricter = version("v1", true);
+    let fields = &mut stricter["schema"]["openAPIV3Schema"]["properties"];
+    fields["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.size < 3", "message": "too large"}]);
+    fields["status"] =
+        json!({"type": "object", "properties": {"seen": {"type": "integer", "minimum": 1}}});
+    stricter["subresources"]["scale"] =
+        json!({"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.seen"});
+    let change = json!({"spec": {"versions": [stricter]}});
+    let definition = format!("{DEFINITIONS}/gadgets.shop.example");
+    api.merge(&definition, &change).await.is(200);
+    assert_eq!(events.next().await, None, "the new schema is in force");
+
+    let path = format!("{GADGETS}/old");
+    let warned = |answer: &Answer| answer.headers["warning"].to_str().unwrap().to_owned();
+    let answer = api
+        .merge(&path, &json!({"metadata": {"labels": {"a": "b"}}}))
+        .await;
+    let words = "299 - \"spec: Invalid value: too large\"";
+    assert_eq!(warned(&answer), words);
+    answer.is(200);
+    api.merge(&path, &json!({"spec": {"color": "blue"}}))
+        .await
+        .fails(422, "spec: Invalid value: too large");
+    let status = format!("{path}/status");
+    let answer = api.merge(&status, &json!({"status": {"seen": 0}})).await;
+    assert_eq!(warned(&answer), words);
+    answer.fails(
+        422,
+        "status.seen: Invalid value: 0: seen in body should be greater than or equal to 1",
+    );
+    api.merge(&path, &json!({"spec": {"size": -1}}))
+        .await
+        .fails(
+            422,
+            ".spec.size: Invalid value: -1: should be a non-negative integer",
+        );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! What it refuses could never be evaluated to a value of the right type. What it cannot judge is
 //! `dyn` and left to the evaluation.
 
+mod formats;
 mod macros;
 
 use std::collections::HashMap;
@@ -312,6 +313,9 @@ impl<'s> Checker<'s> {
             return self.resolve(id, &full, false, args);
         }
         args.insert(0, self.expr(target));
+        if name == "format" {
+            self.check_format(id, call);
+        }
         self.resolve(id, name, true, args)
     }
 

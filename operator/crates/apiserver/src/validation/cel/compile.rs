@@ -93,13 +93,16 @@ fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, Fie
     let refused =
         |field: &str, detail: String| FieldError::invalid_shown(field, &source.shown(), detail);
     let (program, cost) = compile_expression("rule", "bool", &source.rule, scope, &refused)?;
-    let messages = source.message_expression.as_deref();
+    let messages = source.message_expression.clone();
     let message = messages
         .filter(|text| !text.is_empty())
-        .map(|text| compile_expression("messageExpression", "string", text, scope, &refused))
+        .map(|text| {
+            compile_expression("messageExpression", "string", &text, scope, &refused)
+                .map(|(program, cost)| ((text, program), cost))
+        })
         .transpose()?;
-    let costs = (cost, message.as_ref().map_or(0, |(_, cost)| *cost));
-    let message_program = message.map(|(program, _)| program);
+    let (message_program, message_cost) = message.unzip();
+    let costs = (cost, message_cost.unwrap_or_default());
     let uses_old_self = program.references().has_variable("oldSelf");
     if let (false, Some(optional)) = (uses_old_self, source.optional_old_self) {
         let detail = "may not be set if oldSelf is not used in rule";
@@ -290,14 +293,7 @@ pub(crate) fn field_path<'s>(
             if !brackets {
                 return Err("array notation is not allowed".to_owned());
             }
-            let (inner, after) = quoted
-                .strip_prefix('\'')
-                .and_then(|inner| inner.split_once("']"))
-                .ok_or_else(|| {
-                    let found = quoted.split(']').next().unwrap_or_default();
-                    format!("expected single quoted string but got {found}")
-                })?;
-            (name, rest) = (inner, after);
+            (name, rest) = quoted_name(quoted)?;
         } else {
             let end = |text: &str| text.find(['.', '[', ']']).unwrap_or(text.len());
             let plain = rest
@@ -306,10 +302,11 @@ pub(crate) fn field_path<'s>(
             if plain.is_empty() {
                 return Err("unexpected end of JSON path".to_owned());
             }
-            (name, rest) = plain.split_at(end(plain));
+            let (plain, after) = plain.split_at(end(plain));
+            (name, rest) = (plain.to_owned(), after);
         }
         let named = at.additional.is_none();
-        at = at.field(name).ok_or("does not refer to a valid field")?;
+        at = at.field(&name).ok_or("does not refer to a valid field")?;
         rendered.push_str(&if named {
             format!(".{name}")
         } else {
@@ -317,4 +314,37 @@ pub(crate) fn field_path<'s>(
         });
     }
     Ok((rendered, at))
+}
+
+/// The name between quotes, and what follows the bracket after it.
+fn quoted_name(text: &str) -> Result<(String, &str), String> {
+    let none = || {
+        let found = text.split(']').next().unwrap_or_default();
+        format!("expected single quoted string but got {found}")
+    };
+    let inner = text.strip_prefix('\'').ok_or_else(none)?;
+    let mut name = String::new();
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' => {
+                let after = letters.as_str().strip_prefix(']');
+                let after = after.ok_or("expected ] after the single quoted string")?;
+                return Ok((name, after));
+            }
+            '\\' => name.push(match letters.next() {
+                Some('a') => '\u{7}',
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('v') => '\u{b}',
+                Some(letter @ ('\'' | '\\')) => letter,
+                _ => return Err("invalid string literal: invalid escape char".into()),
+            }),
+            other => name.push(other),
+        }
+    }
+    Err(none())
 }

@@ -19,13 +19,14 @@ use super::value::{Key, Val};
 /// What one evaluation may cost at most: Kubernetes' limit per call.
 pub(super) const CALL_LIMIT: u64 = 1_000_000;
 
+/// What a fault begins with when no function takes the values; the checker could not know.
+pub(super) const NO_OVERLOAD: &str = "no such overload";
+
 /// Why an evaluation has no result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fault {
     /// What is wrong with the values.
     Error(String),
-    /// No function takes these values; the checker could not know.
-    NoOverload,
     /// It has cost too much.
     Cancelled,
 }
@@ -33,6 +34,10 @@ pub(crate) enum Fault {
 impl Fault {
     pub fn error(text: impl Into<String>) -> Self {
         Fault::Error(text.into())
+    }
+
+    pub fn no_overload() -> Self {
+        Fault::error(NO_OVERLOAD)
     }
 }
 
@@ -101,7 +106,7 @@ impl<'e> Evaluation<'e> {
                         continue;
                     };
                     let key = self.expr(&entry.key)?;
-                    let key = key.key().ok_or(Fault::NoOverload)?;
+                    let key = key.key().ok_or_else(Fault::no_overload)?;
                     let value = self.expr(&entry.value)?;
                     if let Some(value) = present(value, entry.optional) {
                         fields.insert(key, value);
@@ -110,7 +115,7 @@ impl<'e> Evaluation<'e> {
                 Ok(Val::map(fields))
             }
             Expr::Comprehension(loops) => self.expanded(loops),
-            Expr::Struct(_) | Expr::Unspecified => Err(Fault::NoOverload),
+            Expr::Struct(_) | Expr::Unspecified => Err(Fault::no_overload()),
         }
     }
 
@@ -121,7 +126,7 @@ impl<'e> Evaluation<'e> {
             ("_?_:_", [condition, yes, no]) => match self.expr(condition)? {
                 Val::Bool(true) => self.expr(yes),
                 Val::Bool(false) => self.expr(no),
-                _ => Err(Fault::NoOverload),
+                _ => Err(Fault::no_overload()),
             },
             ("@not_strictly_false", [truth]) => {
                 let found = self.expr(truth);
@@ -145,32 +150,32 @@ impl<'e> Evaluation<'e> {
 
     /// `decisive` on either side decides, even if the other side cannot be evaluated.
     fn logical(&mut self, left: &'e IdedExpr, right: &'e IdedExpr, decisive: bool) -> Outcome {
-        let left = self.expr(left);
-        match left {
-            Ok(Val::Bool(found)) if found == decisive => return left,
-            Err(Fault::Cancelled) => return left,
-            _ => {}
+        let mut outcome = Ok(Val::Bool(!decisive));
+        for side in [left, right] {
+            let fault = match self.expr(side) {
+                Ok(Val::Bool(found)) if found == decisive => return Ok(Val::Bool(decisive)),
+                Ok(Val::Bool(_)) => continue,
+                Ok(_) => Fault::no_overload(),
+                Err(Fault::Cancelled) => return Err(Fault::Cancelled),
+                Err(fault) => fault,
+            };
+            // The first fault is told.
+            outcome = outcome.and(Err(fault));
         }
-        let right = self.expr(right)?;
-        match (left, right) {
-            (_, Val::Bool(found)) if found == decisive => Ok(Val::Bool(decisive)),
-            (Ok(Val::Bool(_)), Val::Bool(_)) => Ok(Val::Bool(!decisive)),
-            (Err(fault), _) => Err(fault),
-            _ => Err(Fault::NoOverload),
-        }
+        outcome
     }
 
     /// What an optional value holds, or `other`, which is evaluated only then.
     fn or_else(&mut self, call: &'e CallExpr, other: &'e IdedExpr) -> Outcome {
         let Some(target) = call.target.as_deref() else {
-            return Err(Fault::NoOverload);
+            return Err(Fault::no_overload());
         };
         self.spend(1)?;
         match self.expr(target)? {
             Val::Optional(None) => self.expr(other),
             Val::Optional(Some(held)) if call.func_name == "orValue" => Ok(held.as_ref().clone()),
             held @ Val::Optional(_) => Ok(held),
-            _ => Err(Fault::NoOverload),
+            _ => Err(Fault::no_overload()),
         }
     }
 
@@ -227,7 +232,7 @@ fn optional_field(operand: &Val, field: &str) -> Outcome {
         Val::Optional(None) => Ok(Val::Optional(None)),
         Val::Optional(Some(held)) => optional_field(held, field),
         Val::Map(_) => Ok(Val::Optional(found(operand, field).cloned().map(Arc::new))),
-        _ => Err(Fault::NoOverload),
+        _ => Err(Fault::no_overload()),
     }
 }
 

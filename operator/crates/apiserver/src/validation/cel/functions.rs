@@ -5,18 +5,23 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta};
 use kube_cel::KubeCelExt as _;
 use kube_cel::cel::common::ast::{CallExpr, Expr};
 use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value as Cel};
 use regex::Regex;
 
-use super::eval::{Fault, Outcome};
+use super::eval::{Fault, NO_OVERLOAD, Outcome};
 use super::value::{Identity, Key, List, Val};
-use crate::validation::{formats, pattern as patterns};
+use crate::validation::pattern as patterns;
 
+mod conversions;
+pub(super) mod format;
+mod named;
+mod quantities;
 mod texts;
 mod times;
+
+pub(super) use self::conversions::{convert, shown};
 
 /// Patterns come from rules, which are few; those computed from objects only pass through.
 const PATTERNS_MAX: usize = 256;
@@ -44,6 +49,8 @@ pub(super) fn cost(name: &str, args: &[Val]) -> u64 {
             _ => size(0) + size(1),
         },
         "@in" => size(1),
+        // What they make can be much larger than what they look through.
+        "replace" | "join" | "split" => texts::made(name, args),
         "sets.contains" | "sets.intersects" | "sets.equivalent" => size(0).saturating_mul(size(1)),
         "sort" | "distinct" => size(0).saturating_mul(2 + tenth(size(0))),
         "lists.range" => match args.first() {
@@ -64,8 +71,43 @@ pub(super) fn call(name: &str, member: bool, args: Vec<Val>) -> Outcome {
         [a, b] => binary(name, a, b),
         _ => None,
     };
-    own.or_else(|| texts::call(name, &args))
-        .unwrap_or_else(|| library(name, member, &args))
+    let outcome = own
+        .or_else(|| texts::call(name, &args))
+        .or_else(|| named::call(name, &args))
+        .or_else(|| quantities::call(name, &args))
+        .unwrap_or_else(|| library(name, member, &args));
+    outcome.map_err(|fault| match fault {
+        Fault::Error(text) if text == NO_OVERLOAD => no_overload(name, &args),
+        other => other,
+    })
+}
+
+/// That the function is not for these values. Of operators, the left side has the say; if it knows
+/// nothing of the operator, that is named.
+fn no_overload(name: &str, args: &[Val]) -> Fault {
+    let kinds: Vec<_> = args.iter().map(Val::type_name).collect();
+    let left = kinds.first().copied().unwrap_or_default();
+    let (numbers, times) = (
+        ["int", "uint", "double"],
+        left.starts_with("google.protobuf."),
+    );
+    let known = match name {
+        "_+_" => numbers.contains(&left) || times || ["string", "bytes", "list"].contains(&left),
+        "_-_" => numbers.contains(&left) || times,
+        "_*_" | "_/_" => numbers.contains(&left),
+        "_%_" => ["int", "uint"].contains(&left),
+        "_<_" | "_<=_" | "_>_" | "_>=_" => {
+            numbers.contains(&left) || times || ["string", "bytes", "bool"].contains(&left)
+        }
+        "size" => false,
+        "containsIP" => true,
+        _ if name.contains(['_', '@']) => true,
+        _ => return Fault::error(format!("{NO_OVERLOAD}: {name}({})", kinds.join(", "))),
+    };
+    match known {
+        true => Fault::no_overload(),
+        false => Fault::error(format!("{NO_OVERLOAD}: {name}")),
+    }
 }
 
 fn unary(name: &str, value: &Val) -> Option<Outcome> {
@@ -73,10 +115,10 @@ fn unary(name: &str, value: &Val) -> Option<Outcome> {
         ("!_", Val::Bool(truth)) => Ok(Val::Bool(!truth)),
         ("-_", Val::Int(number)) => number.checked_neg().map(Val::Int).ok_or_else(overflow),
         ("-_", Val::Double(number)) => Ok(Val::Double(-number)),
-        ("!_" | "-_", _) => Err(Fault::NoOverload),
+        ("!_" | "-_", _) => Err(Fault::no_overload()),
         ("size", _) => match value.size().map(i64::try_from) {
             Some(Ok(size)) => Ok(Val::Int(size)),
-            _ => Err(Fault::NoOverload),
+            _ => Err(Fault::no_overload()),
         },
         ("type", _) => Ok(Val::Type(Arc::new(value.type_name().to_owned()))),
         ("dyn", _) => Ok(value.clone()),
@@ -113,12 +155,11 @@ fn unary(name: &str, value: &Val) -> Option<Outcome> {
 
 fn binary(name: &str, a: &Val, b: &Val) -> Option<Outcome> {
     let ordered = |is: fn(Ordering) -> bool| {
-        // Numbers that are none are in no order, and in none of one type is nothing else.
-        let numbers = matches!(a, Val::Double(_)) || matches!(b, Val::Double(_));
+        let nan = |value: &Val| matches!(value, Val::Double(number) if number.is_nan());
         match a.compare(b) {
             Some(order) => Ok(Val::Bool(is(order))),
-            None if numbers => Ok(Val::Bool(false)),
-            None => Err(Fault::NoOverload),
+            None if nan(a) || nan(b) => Err(Fault::error("NaN values cannot be ordered")),
+            None => Err(Fault::no_overload()),
         }
     };
     Some(match (name, a, b) {
@@ -144,7 +185,12 @@ fn binary(name: &str, a: &Val, b: &Val) -> Option<Outcome> {
         ("endsWith", Val::String(text), Val::String(part)) => {
             Ok(Val::Bool(text.ends_with(part.as_str())))
         }
-        ("matches", Val::String(text), Val::String(pattern)) => matches(text, pattern),
+        ("matches", Val::String(text), Val::String(source)) => {
+            with_pattern(source, |pattern| Val::Bool(pattern.is_match(text)))
+        }
+        ("find", Val::String(text), Val::String(source)) => with_pattern(source, |pattern| {
+            Val::text(pattern.find(text).map_or("", |found| found.as_str()))
+        }),
         ("indexOf" | "lastIndexOf", Val::List(list), _) => {
             let mut at = list.items.iter();
             let found = match name {
@@ -213,11 +259,15 @@ fn item(container: &Val, index: &Val) -> Outcome {
             .and_then(|at| list.items.get(at))
             .cloned()
             .ok_or_else(|| Fault::error(format!("index out of bounds: {at}"))),
+        (Val::List(_), _) => Err(Fault::error(format!(
+            "unsupported index type '{}' in list",
+            index.type_name()
+        ))),
         (Val::Map(map), Some(key)) => map
             .get(&key)
             .cloned()
             .ok_or_else(|| Fault::error(format!("no such key: {}", shown(index)))),
-        _ => Err(Fault::NoOverload),
+        _ => Err(Fault::no_overload()),
     }
 }
 
@@ -225,11 +275,9 @@ fn optional_item(container: &Val, index: &Val) -> Outcome {
     match container {
         Val::Optional(None) => Ok(Val::Optional(None)),
         Val::Optional(Some(held)) => optional_item(held, index),
-        _ => match item(container, index) {
-            Ok(found) => Ok(Val::some(found)),
-            Err(Fault::Error(_)) => Ok(Val::Optional(None)),
-            Err(fault) => Err(fault),
-        },
+        Val::List(_) if !matches!(index.key(), Some(Key::Int(_))) => item(container, index),
+        Val::List(_) | Val::Map(_) => Ok(Val::Optional(item(container, index).ok().map(Arc::new))),
+        _ => Err(Fault::no_overload()),
     }
 }
 
@@ -258,102 +306,30 @@ fn is_zero(value: &Val) -> bool {
     }
 }
 
-/// The value as text in a message.
-pub(super) fn shown(value: &Val) -> String {
-    match convert("string", value) {
-        Ok(Val::String(text)) => text.as_ref().clone(),
-        _ => value.type_name().to_owned(),
-    }
-}
-
-/// The value converted as by the function `to`.
-pub(super) fn convert(to: &str, value: &Val) -> Outcome {
-    let made =
-        match (to, value) {
-            ("bool", Val::Bool(_))
-            | ("bytes", Val::Bytes(_))
-            | ("double", Val::Double(_))
-            | ("duration", Val::Duration(_))
-            | ("int", Val::Int(_))
-            | ("string", Val::String(_))
-            | ("timestamp", Val::Timestamp(_))
-            | ("uint", Val::Uint(_)) => Some(value.clone()),
-            ("bool", Val::String(text)) => match text.as_str() {
-                "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(Val::Bool(true)),
-                "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(Val::Bool(false)),
-                _ => None,
-            },
-            ("bytes", Val::String(text)) => Some(Val::Bytes(Arc::new(text.as_bytes().to_vec()))),
-            ("double", Val::Int(number)) => Some(Val::Double(*number as f64)),
-            ("double", Val::Uint(number)) => Some(Val::Double(*number as f64)),
-            ("double", Val::String(text)) => text.parse().ok().map(Val::Double),
-            ("int", Val::Uint(number)) => {
-                Some(Val::Int(i64::try_from(*number).map_err(|_| overflow())?))
-            }
-            ("int", Val::Double(number)) if number.abs() < 9.223_372_036_854_775e18 => {
-                Some(Val::Int(*number as i64))
-            }
-            ("int", Val::Double(_)) => return Err(overflow()),
-            ("int", Val::String(text)) => text.parse().ok().map(Val::Int),
-            ("int", Val::Timestamp(time)) => Some(Val::Int(time.timestamp())),
-            ("int", Val::Duration(duration)) => duration.num_nanoseconds().map(Val::Int),
-            ("uint", Val::Int(number)) => Some(Val::Uint(
-                u64::try_from(*number).map_err(|_| Fault::error("unsigned integer overflow"))?,
-            )),
-            ("uint", Val::Double(number)) if (0.0..1.844_674_407_370_955e19).contains(number) => {
-                Some(Val::Uint(*number as u64))
-            }
-            ("uint", Val::Double(_)) => return Err(Fault::error("unsigned integer overflow")),
-            ("uint", Val::String(text)) => text.parse().ok().map(Val::Uint),
-            ("duration", Val::Int(nanos)) => Some(Val::Duration(TimeDelta::nanoseconds(*nanos))),
-            ("duration", Val::String(text)) => formats::duration_nanos(text)
-                .map(|nanos| Val::Duration(TimeDelta::nanoseconds(nanos))),
-            ("timestamp", Val::Int(seconds)) => DateTime::from_timestamp(*seconds, 0)
-                .map(|time| Val::Timestamp(time.fixed_offset())),
-            ("timestamp", Val::String(text)) => {
-                DateTime::parse_from_rfc3339(text).ok().map(Val::Timestamp)
-            }
-            ("string", _) => times::text(value).map(Val::text),
-            _ => None,
-        };
-    made.ok_or_else(|| {
-        let from = value.type_name();
-        let to = match to {
-            "duration" => "google.protobuf.Duration",
-            "timestamp" => "google.protobuf.Timestamp",
-            other => other,
-        };
-        Fault::error(format!("type conversion error from '{from}' to '{to}'"))
-    })
-}
-
 /// The pattern `text`, compiled.
 pub(super) fn pattern(text: &str) -> Result<Regex, Fault> {
     patterns::compile(text).map_err(Fault::Error)
 }
 
-fn matches(text: &str, source: &Arc<String>) -> Outcome {
+/// What `ask` makes of the pattern `source`.
+fn with_pattern(source: &Arc<String>, ask: impl FnOnce(&Regex) -> Val) -> Outcome {
     PATTERNS.with_borrow_mut(|patterns| {
         if let Some(compiled) = patterns.get(source) {
-            return Ok(Val::Bool(compiled.is_match(text)));
+            return Ok(ask(compiled));
         }
         let compiled = pattern(source)?;
-        let found = compiled.is_match(text);
+        let found = ask(&compiled);
         if patterns.len() >= PATTERNS_MAX {
             patterns.clear();
         }
         patterns.insert(source.clone(), compiled);
-        Ok(Val::Bool(found))
+        Ok(found)
     })
 }
 
 /// An error of kube-cel in Kubernetes' words.
 fn in_words(name: &str, value: Option<&Val>, message: String) -> String {
     match (name, value) {
-        ("quantity", _) => {
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".into()
-        }
-        ("asInteger", _) => "cannot convert value to integer".into(),
         ("ip" | "ip.isCanonical", Some(Val::String(text))) if message.contains("mapped") => {
             format!("IPv4-mapped IPv6 address \"{text}\" is not allowed")
         }
@@ -389,14 +365,10 @@ fn library(name: &str, member: bool, args: &[Val]) -> Outcome {
         Cel::resolve(&expression, &scope)
     });
     match found {
-        Ok(found) if name == "format.named" => Ok(match Val::from(&found) {
-            Val::Null => Val::Optional(None),
-            named => Val::some(named),
-        }),
         Ok(found) => Ok(Val::from(&found)),
         Err(ExecutionError::FunctionError { message, .. }) => {
             Err(Fault::Error(in_words(name, args.first(), message)))
         }
-        Err(_) => Err(Fault::NoOverload),
+        Err(_) => Err(Fault::no_overload()),
     }
 }

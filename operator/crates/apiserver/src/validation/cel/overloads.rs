@@ -155,7 +155,8 @@ format.named (string) ?kubernetes.NamedFormat
 ";
 
 const COMPARISONS: [&str; 4] = ["_<_", "_<=_", "_>_", "_>=_"];
-const FORMATS: [&str; 13] = [
+/// The functions that yield formats.
+pub(super) const FORMATS: [&str; 13] = [
     "format.dns1123Label",
     "format.dns1123Subdomain",
     "format.dns1035Label",

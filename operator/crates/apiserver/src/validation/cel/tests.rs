@@ -4,6 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::schema::SchemaError;
 
+mod functions;
+
 fn errors(schema: Value, new: Value, old: Option<Value>) -> Vec<String> {
     let schema = Schema::parse(&schema).unwrap();
     crate::validation::validate_object(&schema, &new, old.as_ref())
@@ -340,6 +342,49 @@ fn what_the_interpreter_fails_on_is_told_in_kubernetes_words() {
             "int(self.name) == 1",
             "type conversion error from 'string' to 'int'",
         ),
+        (
+            "duration(self.min) == duration('1s')",
+            "type conversion error from 'int' to 'google.protobuf.Duration'",
+        ),
+        ("1 / self.min == 1 || self.list[7] == 1", "division by zero"),
+        (
+            "self.list.all(x, self.list[x + 6] == 1)",
+            "index out of bounds: 7",
+        ),
+        ("0.0 / 0.0 < 1.0", "NaN values cannot be ordered"),
+        (
+            "timestamp(253402300799 + self.list[0]) == timestamp(0)",
+            "timestamp overflow",
+        ),
+        (
+            "self.name.substring(1, 0) == ''",
+            "invalid substring range. start: 1, end: 0",
+        ),
+        ("self.name.indexOf('a', -1) == 0", "index out of range: -1"),
+        (
+            "timestamp(0).getHours('Nowhere') == 0",
+            "unknown time zone Nowhere",
+        ),
+        (
+            "quantity(self.name).isInteger()",
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+        (
+            "quantity('1.5').asInteger() == 1",
+            "cannot convert value to integer",
+        ),
+        (
+            "url(self.name).getHost() == ''",
+            r#"URL parse error during conversion from string: parse "x": invalid URI for request"#,
+        ),
+        (
+            "cidr('10.0.0.0/08').prefixLength() == 8",
+            r#"network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix("10.0.0.0/08"): bad bits after slash: "08""#,
+        ),
+        (
+            "'%d'.format(dyn([self.name])) == ''",
+            "error during formatting: decimal clause can only be used on integers, was given string",
+        ),
     ] {
         let expected = format!("<nil>: Invalid value: \"object\": {words} evaluating rule: {rule}");
         let found = errors(with_rule(json!({"rule": rule})), value.clone(), None);
@@ -427,33 +472,104 @@ fn rules_wait_until_the_object_fits_its_schema() {
 fn a_rule_about_a_field_is_told_there() {
     let rule = |path: &str| {
         json!({"type": "object", "properties": {"spec": {"type": "object",
-            "properties": {"replicas": {"type": "integer"}},
+            "properties": {"replicas": {"type": "integer"}, "it's": {"type": "string"},
+                "map": {"type": "object", "additionalProperties": {"type": "string"}}},
             "x-kubernetes-validations": [{"rule": "!has(self.replicas)", "message": "m", "fieldPath": path}]}}})
     };
-    assert_eq!(
-        errors(rule(".replicas"), json!({"spec": {"replicas": 2}}), None),
-        ["spec.replicas: Invalid value: m"]
-    );
+    for (path, field) in [
+        (".replicas", "spec.replicas"),
+        ("['replicas']", "spec.replicas"),
+        (r"['it\'s']", "spec.it's"),
+        (".map['a.b']", "spec.map[a.b]"),
+    ] {
+        assert_eq!(
+            errors(rule(path), json!({"spec": {"replicas": 2}}), None),
+            [format!("{field}: Invalid value: m")]
+        );
+    }
+    for path in [
+        ".no",
+        "replicas",
+        "['replicas'",
+        "['replicas'x]",
+        r"['\x']",
+        "[replicas]",
+    ] {
+        let refused = Schema::parse(&rule(path)).unwrap_err().to_string();
+        assert!(refused.contains("must be a valid path"), "{refused}");
+    }
+}
+
+/// What is told of `new` after `old`, and what is forgiven.
+fn told(schema: &Value, new: &Value, old: &Value) -> (Vec<String>, Vec<String>) {
+    let schema = Schema::parse(schema).unwrap();
+    let findings = validate(&schema, new, Some(old));
+    let texts = |all: Vec<FieldError>| all.iter().map(ToString::to_string).collect();
+    (texts(findings.errors), texts(findings.forgiven))
 }
 
 #[test]
-fn unchanged_values_answer_to_transition_rules_only() {
+fn what_was_wrong_before_is_forgiven_where_nothing_has_changed() {
+    let rule = |rule: &str| json!([{"rule": rule, "message": "too small"}]);
     let schema = json!({"type": "object", "properties": {
-        "a": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 5", "message": "too small"}]},
-        "b": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > oldSelf", "message": "must grow"}]},
-        "list": {"type": "array", "items": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 5", "message": "too small"}]}},
+        "a": {"type": "integer", "x-kubernetes-validations": rule("self > 5")},
+        "grows": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > oldSelf", "message": "must grow"}]},
+        "fault": {"type": "integer", "x-kubernetes-validations": [{"rule": "1 / self > 0", "message": "fault"}]},
+        "list": {"type": "array", "items": {"type": "integer", "x-kubernetes-validations": rule("self > 5")}},
+        "map": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+            "x-kubernetes-validations": rule("self.all(item, item.v > 5)"),
+            "items": {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "integer"}},
+                "x-kubernetes-validations": rule("self.v > 5")}},
     }});
-    let old = json!({"a": 1, "b": 1, "list": [1]});
+    let old = json!({"a": 1, "grows": 1, "fault": 0, "list": [1], "map": [{"k": "x", "v": 1}, {"k": "y", "v": 2}]});
+    let small = |field: &str, value: &str| format!("{field}: Invalid value: {value}too small");
+    // Faults and comparisons with the value before are told all the same.
+    let always = [
+        r#"fault: Invalid value: "integer": division by zero evaluating rule: fault"#,
+        "grows: Invalid value: 1: must grow",
+    ];
+    let (errors, forgiven) = told(&schema, &old, &old);
+    assert_eq!(errors, always);
     assert_eq!(
-        errors(schema.clone(), old.clone(), Some(old.clone())),
-        ["b: Invalid value: 1: must grow"]
-    );
-    let new = json!({"a": 2, "b": 2, "list": [1, 6]});
-    assert_eq!(
-        errors(schema, new, Some(old)),
+        forgiven,
         [
-            "a: Invalid value: 2: too small",
-            "list[0]: Invalid value: 1: too small"
+            small("a", "1: "),
+            small("list[0]", "1: "),
+            small("map", ""),
+            small("map[0]", ""),
+            small("map[1]", ""),
+        ]
+    );
+    // A list is as it was if its items are; of a map list in any order.
+    let new = json!({"a": 2, "grows": 2, "fault": 1, "list": [1, 6], "map": [{"k": "y", "v": 2}, {"k": "x", "v": 1}]});
+    let (errors, forgiven) = told(&schema, &new, &old);
+    assert_eq!(errors, [small("a", "2: "), small("list[0]", "1: ")]);
+    assert_eq!(
+        forgiven,
+        [small("map", ""), small("map[0]", ""), small("map[1]", "")]
+    );
+    let new = json!({"map": [{"k": "y", "v": 2}, {"k": "x", "v": 3}]});
+    let (errors, forgiven) = told(&schema, &new, &old);
+    assert_eq!(errors, [small("map", ""), small("map[1]", "")]);
+    assert_eq!(forgiven, [small("map[0]", "")]);
+}
+
+#[test]
+fn null_is_no_value_before() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "string", "nullable": true, "x-kubernetes-validations": [
+            {"rule": "self == oldSelf", "message": "immutable"},
+            {"rule": "oldSelf.orValue('first') == 'first'", "optionalOldSelf": true, "message": "was there"},
+        ]},
+    }});
+    let told = |new: Value, old: Value| told(&schema, &json!({"a": new}), &json!({"a": old})).0;
+    assert_eq!(told(json!("x"), Value::Null), [""; 0]);
+    assert_eq!(told(Value::Null, json!("x")), [""; 0]);
+    assert_eq!(
+        told(json!("y"), json!("x")),
+        [
+            r#"a: Invalid value: "y": immutable"#,
+            r#"a: Invalid value: "y": was there"#
         ]
     );
 }

@@ -141,18 +141,30 @@ pub(super) fn list(types: &[Type]) -> String {
 }
 
 /// What the types that were not known have turned out to be.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Solution(HashMap<u32, Type>);
+#[derive(Debug, Default)]
+pub(super) struct Solution {
+    known: HashMap<u32, Type>,
+    /// What was known before of those that are being tried, for going back.
+    tried: Vec<(u32, Option<Type>)>,
+}
 
 impl Solution {
     /// Whether each of `from` fits the one of `to` at its place; if so, what follows is kept.
     pub fn fit(&mut self, from: &[Type], to: &[Type]) -> bool {
-        let mut tried = self.clone();
-        let fits = tried.fit_all(from, to);
-        if fits {
-            *self = tried;
+        let fits = self.fit_all(from, to);
+        let tried = std::mem::take(&mut self.tried);
+        for (number, before) in tried.into_iter().rev().filter(|_| !fits) {
+            match before {
+                Some(before) => self.known.insert(number, before),
+                None => self.known.remove(&number),
+            };
         }
         fits
+    }
+
+    fn know(&mut self, number: u32, found: Type) {
+        let before = self.known.insert(number, found);
+        self.tried.push((number, before));
     }
 
     fn fit_all(&mut self, from: &[Type], to: &[Type]) -> bool {
@@ -187,10 +199,10 @@ impl Solution {
         if other == param {
             return (true, true);
         }
-        let Some(known) = self.0.get(&number).cloned() else {
+        let Some(known) = self.known.get(&number).cloned() else {
             let free = !self.occurs(number, other);
             if free {
-                self.0.insert(number, other.clone());
+                self.know(number, other.clone());
             }
             return (free, false);
         };
@@ -201,7 +213,7 @@ impl Solution {
         if fits {
             let general = other.clone().more_general(known);
             if !self.occurs(number, &general) {
-                self.0.insert(number, general);
+                self.know(number, general);
             }
         }
         (fits, true)
@@ -212,7 +224,7 @@ impl Solution {
             Head::Param(own) => {
                 own == number
                     || self
-                        .0
+                        .known
                         .get(&own)
                         .is_some_and(|known| self.occurs(number, known))
             }
@@ -223,7 +235,7 @@ impl Solution {
     /// `of` with all that is known filled in. What is not known stays, or becomes `dyn` if `close`.
     pub fn apply(&self, of: &Type, close: bool) -> Type {
         match of.head {
-            Head::Param(number) => match self.0.get(&number) {
+            Head::Param(number) => match self.known.get(&number) {
                 Some(known) => self.apply(known, close),
                 None if close => Type::dyn_type(),
                 None => of.clone(),

@@ -165,6 +165,35 @@ impl Val {
         }
     }
 
+    /// A text that equal values have in common and others do not.
+    fn mark(&self) -> String {
+        let all = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(",");
+        match self {
+            Val::Double(number) if number.fract() == 0.0 && number.abs() < 1.0e15 => {
+                (*number as i64).to_string()
+            }
+            Val::Int(number) => number.to_string(),
+            Val::Uint(number) => number.to_string(),
+            Val::Double(number) => number.to_string(),
+            Val::String(text) => format!("{text:?}"),
+            Val::Bytes(bytes) => format!("b{bytes:?}"),
+            Val::Timestamp(time) => {
+                format!("t{}.{}", time.timestamp(), time.timestamp_subsec_nanos())
+            }
+            Val::Duration(span) => format!("d{span}"),
+            Val::List(list) => format!("[{}]", all(&mut list.items.iter().map(Val::mark))),
+            Val::Map(map) => {
+                let mut entries = map.iter();
+                let entries = &mut entries
+                    .by_ref()
+                    .map(|(key, value)| format!("{}:{}", key.value().mark(), value.mark()));
+                format!("{{{}}}", all(entries))
+            }
+            Val::Bool(flag) => flag.to_string(),
+            other => other.type_name().to_owned(),
+        }
+    }
+
     fn field(&self, name: &str) -> Option<&Val> {
         match self {
             Val::Map(map) => map.get(&Key::String(Arc::new(name.to_owned()))),
@@ -208,33 +237,53 @@ impl PartialEq for Val {
 
 impl PartialEq for List {
     fn eq(&self, other: &Self) -> bool {
-        let found = |item: &Val| match self.position(item) {
-            Some(at) => self.items.get(at) == Some(item),
-            None => false,
+        if self.items.len() != other.items.len() {
+            return false;
+        }
+        if matches!(self.identity, Identity::Position) {
+            return self.items == other.items;
+        }
+        let places = self.places();
+        let found = |item: &Val| {
+            let at = places.get(&self.mark_of(item));
+            at.is_some_and(|at| self.items[*at] == *item)
         };
-        self.items.len() == other.items.len()
-            && match self.identity {
-                Identity::Position => self.items == other.items,
-                Identity::Value | Identity::Fields(_) => other.items.iter().all(found),
-            }
+        other.items.iter().all(found)
     }
 }
 
 impl List {
-    /// Where the item is that `item` would take the place of.
-    fn position(&self, item: &Val) -> Option<usize> {
-        self.items.iter().position(|own| match &self.identity {
-            Identity::Position => false,
-            Identity::Value => own == item,
-            Identity::Fields(names) => names.iter().all(|name| own.field(name) == item.field(name)),
-        })
+    /// What tells an item from others.
+    fn mark_of(&self, item: &Val) -> String {
+        match &self.identity {
+            Identity::Fields(names) => {
+                let marks = names.iter().map(|name| item.field(name).map(Val::mark));
+                marks
+                    .map(Option::unwrap_or_default)
+                    .collect::<Vec<_>>()
+                    .join(",")
+            }
+            Identity::Position | Identity::Value => item.mark(),
+        }
+    }
+
+    /// Where the items are, by their marks.
+    fn places(&self) -> HashMap<String, usize> {
+        let items = self.items.iter().enumerate();
+        items.map(|(at, item)| (self.mark_of(item), at)).collect()
     }
 
     /// The list with `more` behind it, or in the place of what it identifies.
     pub fn with(mut self, more: &[Val]) -> Self {
+        if matches!(self.identity, Identity::Position) {
+            self.items.extend_from_slice(more);
+            return self;
+        }
+        let mut places = self.places();
         for item in more {
-            match self.position(item) {
-                Some(at) => self.items[at] = item.clone(),
+            let at = *places.entry(self.mark_of(item)).or_insert(self.items.len());
+            match self.items.get_mut(at) {
+                Some(own) => *own = item.clone(),
                 None => self.items.push(item.clone()),
             }
         }

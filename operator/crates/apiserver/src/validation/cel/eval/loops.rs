@@ -14,7 +14,7 @@ use crate::validation::cel::value::Val;
 impl<'e> Evaluation<'e> {
     /// A loop that the parser has expanded.
     pub(super) fn expanded(&mut self, expanded: &'e ComprehensionExpr) -> Outcome {
-        let plan = Loop::of(expanded).ok_or(Fault::NoOverload)?;
+        let plan = Loop::of(expanded).ok_or_else(Fault::no_overload)?;
         let range = self.expr(&expanded.iter_range)?;
         self.run(&range, &plan)
     }
@@ -57,7 +57,7 @@ impl<'e> Evaluation<'e> {
                     made
                 })
             }
-            _ => Err(Fault::NoOverload),
+            _ => Err(Fault::no_overload()),
         }
     }
 
@@ -93,7 +93,7 @@ impl<'e> Evaluation<'e> {
             match truth {
                 Val::Bool(true) => {}
                 Val::Bool(false) => return Ok(true),
-                _ => return Err(Fault::NoOverload),
+                _ => return Err(Fault::no_overload()),
             }
             match self.with(variables, plan.body) {
                 Err(Fault::Cancelled) => Err(Fault::Cancelled),
@@ -120,7 +120,7 @@ impl<'e> Evaluation<'e> {
                     }
                 }
             }
-            _ => return Err(Fault::NoOverload),
+            _ => return Err(Fault::no_overload()),
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl<'e> Evaluation<'e> {
                         count += u64::from(truth);
                         Ok(true)
                     }
-                    _ => Err(Fault::NoOverload),
+                    _ => Err(Fault::no_overload()),
                 })?;
                 Ok(Val::Bool(count == 1))
             }
@@ -153,7 +153,7 @@ impl<'e> Evaluation<'e> {
                 self.rounds(range, plan, |first, outcome| {
                     match (plan.goal, outcome?) {
                         (Goal::Map, value) => {
-                            let key = first.key().ok_or(Fault::NoOverload)?;
+                            let key = first.key().ok_or_else(Fault::no_overload)?;
                             insert(&mut fields, key, value)?;
                         }
                         (_, Val::Map(entries)) => {
@@ -161,7 +161,7 @@ impl<'e> Evaluation<'e> {
                                 insert(&mut fields, key.clone(), value.clone())?;
                             }
                         }
-                        _ => return Err(Fault::NoOverload),
+                        _ => return Err(Fault::no_overload()),
                     }
                     Ok(true)
                 })?;
@@ -177,8 +177,12 @@ impl<'e> Evaluation<'e> {
         self.rounds(range, plan, |_, outcome| {
             match outcome {
                 Ok(Val::Bool(truth)) => decided = truth == decisive,
-                Ok(_) => fault = Some(Fault::NoOverload),
-                Err(found) => fault = Some(found),
+                Ok(_) => {
+                    fault.get_or_insert_with(Fault::no_overload);
+                }
+                Err(found) => {
+                    fault.get_or_insert(found);
+                }
             }
             Ok(!decided)
         })?;

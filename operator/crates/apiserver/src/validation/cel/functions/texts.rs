@@ -1,6 +1,7 @@
 //! Functions of texts and lists in which kube-cel differs from Kubernetes.
 
 use chrono::TimeDelta;
+use regex::Regex;
 
 use super::{Fault, Outcome, Val, arithmetic};
 
@@ -38,18 +39,26 @@ pub(super) fn call(name: &str, args: &[Val]) -> Option<Outcome> {
         ("split", [Val::String(text), Val::String(between), Val::Int(count)]) => {
             Ok(split(text, between, *count))
         }
-        // What only `%s` shows is text before.
-        ("format", [text, Val::List(list)]) if list.items.iter().any(is_shown) => {
-            let texts = list.items.iter().map(|item| match item {
-                Val::Null => Val::text("null"),
-                item if is_shown(item) => Val::text(super::shown(item)),
-                item => item.clone(),
-            });
-            super::call(
-                "format",
-                true,
-                vec![text.clone(), Val::list(texts.collect())],
-            )
+        ("format", [Val::String(text), Val::List(list)]) => {
+            super::format::format(text, &list.items)
+        }
+        ("indexOf" | "lastIndexOf", [Val::String(text), Val::String(part), at @ ..]) => {
+            let at = match at {
+                [] => None,
+                [Val::Int(at)] => Some(*at),
+                _ => return None,
+            };
+            match name {
+                "indexOf" => first_index(text, part, at.unwrap_or(0)),
+                _ => last_index(text, part, at),
+            }
+        }
+        ("findAll", [Val::String(text), Val::String(source)]) => {
+            super::with_pattern(source, |pattern| found(pattern, text, usize::MAX))
+        }
+        ("findAll", [Val::String(text), Val::String(source), Val::Int(count)]) => {
+            let count = usize::try_from(*count).unwrap_or(usize::MAX);
+            super::with_pattern(source, |pattern| found(pattern, text, count))
         }
         ("sum", [Val::List(list)]) => sum(&list.items),
         ("min" | "max", [Val::List(list)]) if list.items.is_empty() => {
@@ -66,14 +75,75 @@ pub(super) fn call(name: &str, args: &[Val]) -> Option<Outcome> {
     })
 }
 
-fn is_shown(value: &Val) -> bool {
-    matches!(
-        value,
-        Val::Null | Val::Timestamp(_) | Val::Duration(_) | Val::Type(_)
-    )
+fn found(pattern: &Regex, text: &str, count: usize) -> Val {
+    let all = pattern.find_iter(text).take(count);
+    Val::list(all.map(|found| Val::text(found.as_str())).collect())
+}
+
+/// In characters. Nothing is everywhere.
+fn first_index(text: &str, part: &str, from: i64) -> Outcome {
+    if part.is_empty() {
+        return Ok(Val::Int(from));
+    }
+    let from = usize::try_from(from).map_err(|_| out_of_range(from))?;
+    let start = text
+        .char_indices()
+        .nth(from)
+        .map_or(text.len(), |(at, _)| at);
+    Ok(index(text, text[start..].find(part).map(|at| start + at)))
+}
+
+/// Of the last that begins at this place at most. A place behind the text is none.
+fn last_index(text: &str, part: &str, to: Option<i64>) -> Outcome {
+    let Some(to) = to else {
+        return Ok(index(text, text.rfind(part)));
+    };
+    if part.is_empty() {
+        return Ok(Val::Int(to));
+    }
+    let to = usize::try_from(to).map_err(|_| out_of_range(to))?;
+    let Some((start, _)) = text.char_indices().nth(to) else {
+        return Ok(Val::Int(-1));
+    };
+    let mut end = text.len().min(start + part.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Ok(index(text, text[..end].rfind(part)))
+}
+
+fn index(text: &str, at: Option<usize>) -> Val {
+    let letters = at.map(|at| text[..at].chars().count());
+    Val::Int(letters.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))
+}
+
+/// A tenth of the size of the text that the function makes, or how many parts.
+pub(super) fn made(name: &str, args: &[Val]) -> u64 {
+    let size = match (name, args) {
+        ("replace", [Val::String(text), Val::String(old), Val::String(new), ..]) => {
+            let times = text.matches(old.as_str()).count();
+            text.len().saturating_add(times.saturating_mul(new.len()))
+        }
+        ("join", [Val::List(list), between @ ..]) => {
+            let between = between.first().and_then(Val::size).unwrap_or_default();
+            let sizes = list.items.iter().filter_map(Val::size);
+            sizes.fold(0, |sum: usize, size| sum.saturating_add(size + between))
+        }
+        ("split", [Val::String(text), Val::String(between), ..]) => {
+            text.matches(between.as_str()).count().saturating_mul(10)
+        }
+        _ => 0,
+    };
+    (size as u64).div_ceil(10)
 }
 
 fn substring(text: &str, from: i64, to: Option<i64>) -> Result<String, Fault> {
+    if to.is_some_and(|to| from > to) {
+        let end = to.unwrap_or_default();
+        return Err(Fault::error(format!(
+            "invalid substring range. start: {from}, end: {end}"
+        )));
+    }
     let letters: Vec<char> = text.chars().collect();
     let index = |at: i64| {
         usize::try_from(at)
@@ -83,11 +153,7 @@ fn substring(text: &str, from: i64, to: Option<i64>) -> Result<String, Fault> {
     };
     let start = index(from)?;
     let end = to.map_or(Ok(letters.len()), index)?;
-    let part = letters.get(start..end).ok_or_else(|| {
-        Fault::error(format!(
-            "invalid substring range. start: {start}, end: {end}"
-        ))
-    })?;
+    let part = letters.get(start..end).unwrap_or_default();
     Ok(part.iter().collect())
 }
 
