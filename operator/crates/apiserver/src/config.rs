@@ -132,6 +132,8 @@ pub struct Limits {
     pub event_ttl: Duration,
     /// Most concurrent connections.
     pub connections: usize,
+    /// How long a connection is kept that has no requests. Kubernetes' own limit.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
@@ -149,6 +151,7 @@ impl Default for Limits {
             watch: Duration::from_secs(30 * 60),
             event_ttl: Duration::from_secs(60 * 60),
             connections: 5000,
+            idle: Duration::from_secs(90),
         }
     }
 }

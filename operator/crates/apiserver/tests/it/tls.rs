@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use apiserver::{Config, StaticToken, UserInfo};
+use apiserver::{Config, Limits, StaticToken, UserInfo};
 use http::{Request, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -19,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Api, SOON, WIDGETS, api_with};
+use crate::support::{Api, SOON, WIDGETS, api_with, widget};
 
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -267,4 +268,54 @@ async fn identities_protocols_and_the_end() {
         .unwrap()
         .unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// Connections that their clients forgot end, whatever was said on them; those with a watch stay.
+#[tokio::test]
+async fn idle_connections_end() {
+    let limits = Limits {
+        idle: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let config = Config {
+        limits,
+        ..Config::default()
+    };
+    let served = Served::over(api_with(config).await).await;
+    let protocols = [&b"h2"[..], b"http/1.1"];
+    let mut watches = Vec::new();
+    for protocol in protocols {
+        let admin = served.authority.identity("admin", &["system:masters"]);
+        let connector = served.authority.connector(Some(admin), protocol);
+        let path = format!("{WIDGETS}?watch=true&resourceVersion=1");
+        watches.push(get(&connector, served.address, &path, None).await);
+    }
+    for protocol in protocols {
+        let mut silent = served.connect(protocol).await;
+        let mut buffer = [0];
+        let end = tokio::io::AsyncReadExt::read(&mut silent, &mut buffer);
+        let end = tokio::time::timeout(SOON, end).await.expect("it ends");
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    }
+    let mut stream = served.connect(b"http/1.1").await;
+    let request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let end = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer);
+    let _ = tokio::time::timeout(SOON, end).await.expect("it ends");
+    assert!(answer.starts_with(b"HTTP/1.1 "));
+    let stream = TokioIo::new(served.connect(b"h2").await);
+    let (_send, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), stream)
+            .await
+            .unwrap();
+    let end = tokio::time::timeout(SOON, connection).await;
+    end.expect("it ends").expect("in order");
+    // They began before the others, and are still there.
+    served.api.post(WIDGETS, &widget("a")).await.is(201);
+    for mut watch in watches {
+        let event = tokio::time::timeout(SOON, watch.frame()).await.unwrap();
+        let event = event.unwrap().unwrap().into_data().unwrap();
+        assert!(event.starts_with(b"{\"type\":\"ADDED\""));
+    }
 }
