@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bytes::{BufMut, Bytes, BytesMut};
-use futures::{Stream, StreamExt};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
 use http::{HeaderValue, header};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,6 +31,9 @@ use crate::registry::{Registry, ResourceDef};
 use crate::server::ApiServer;
 use crate::status_error::ApiError;
 use crate::validation::FieldError;
+
+/// Objects from this size on are sent without being copied.
+const LARGE: usize = 16 * 1024;
 
 /// Marks an answer as a stream that must not be compressed, buffered or cut by a deadline, and
 /// keeps what is to be over with it.
@@ -64,7 +67,7 @@ pub(crate) async fn watch(call: &Call) -> Reply {
         Ok(watcher) => watcher,
         Err(error @ (store::Error::Compacted { .. } | store::Error::Future { .. })) => {
             let event = error_event(&expired(error));
-            let events = futures::stream::once(std::future::ready(event));
+            let events = stream::once(std::future::ready(event));
             return Ok(stream_response(call, events, Streaming::default()));
         }
         Err(error) => return Err(error.into()),
@@ -142,12 +145,13 @@ fn from(query: &Query, server: &ApiServer) -> Result<WatchFrom, ApiError> {
 /// The answer with these lines, over a socket where the client wants one.
 fn stream_response<S>(call: &Call, events: S, streaming: Streaming) -> Response
 where
-    S: Stream<Item = Bytes> + Send + 'static,
+    S: Stream<Item = Line> + Send + 'static,
 {
     let mut response = match call.upgrade.lock().take() {
-        Some(upgrade) => websocket::respond(upgrade, events),
+        Some(upgrade) => websocket::respond(upgrade, events.map(Line::whole)),
         None => {
-            let body = Body::from_stream(events.map(Ok::<_, Infallible>));
+            let pieces = events.flat_map(|line| stream::iter(line.pieces()));
+            let body = Body::from_stream(pieces.map(Ok::<_, Infallible>));
             let json = HeaderValue::from_static("application/json");
             ([(header::CONTENT_TYPE, json)], body).into_response()
         }
@@ -189,8 +193,8 @@ struct Events {
 }
 
 impl Events {
-    fn into_stream(self) -> impl Stream<Item = Bytes> {
-        futures::stream::unfold(self, |mut events| async move {
+    fn into_stream(self) -> impl Stream<Item = Line> {
+        stream::unfold(self, |mut events| async move {
             let line = events.next().await?;
             Some((line, events))
         })
@@ -198,7 +202,7 @@ impl Events {
 
     /// The next line; `None` ends the stream: at the deadline, at shutdown, when the kind is no
     /// longer served as it was (after its last events), or when the store has closed the watch. The client goes on from the last revision that it saw.
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Line> {
         if self.ended {
             return None;
         }
@@ -221,7 +225,7 @@ impl Events {
         }))
     }
 
-    fn line(&mut self, event: WatchEvent) -> Result<Bytes, ApiError> {
+    fn line(&mut self, event: WatchEvent) -> Result<Line, ApiError> {
         let (kind, object) = match event {
             WatchEvent::Added(object) => ("ADDED", object),
             WatchEvent::Modified(object) => ("MODIFIED", object),
@@ -235,7 +239,7 @@ impl Events {
         };
         let json = self.renderer.event(&object, self.first)?;
         self.first = false;
-        Ok(line(kind, &json))
+        Ok(Line(kind, json))
     }
 }
 
@@ -252,20 +256,54 @@ async fn removed(registry: &Registry, changes: &mut Receiver<()>, def: &Resource
     std::future::pending().await
 }
 
-fn bookmark(object: &Value) -> Bytes {
-    line("BOOKMARK", object.to_string().as_bytes())
+fn bookmark(object: &Value) -> Line {
+    Line("BOOKMARK", object.to_string().into())
 }
 
-fn error_event(error: &ApiError) -> Bytes {
-    line("ERROR", error.status().to_string().as_bytes())
+fn error_event(error: &ApiError) -> Line {
+    Line("ERROR", error.status().to_string().into())
 }
 
-fn line(kind: &str, object: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(kind.len() + object.len() + 32);
-    out.put_slice(b"{\"type\":\"");
-    out.put_slice(kind.as_bytes());
-    out.put_slice(b"\",\"object\":");
-    out.put_slice(object);
-    out.put_slice(b"}\n");
-    out.freeze()
+/// One event: its type and its object.
+struct Line(&'static str, Bytes);
+
+impl Line {
+    fn whole(self) -> Bytes {
+        let Self(kind, object) = self;
+        let parts = [
+            b"{\"type\":\"",
+            kind.as_bytes(),
+            b"\",\"object\":",
+            &object,
+            b"}\n",
+        ];
+        parts.concat().into()
+    }
+
+    /// The text in one piece, or with a large object as it is in memory: a thousand watchers may be slow
+    /// to take it, and a copy for each of them would be a thousand times as much.
+    fn pieces(self) -> Vec<Bytes> {
+        if self.1.len() < LARGE {
+            return vec![self.whole()];
+        }
+        let Self(kind, object) = self;
+        let start = format!("{{\"type\":\"{kind}\",\"object\":");
+        vec![start.into(), object, "}\n".into()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        for (length, pieces) in [(1, 1), (LARGE - 1, 1), (LARGE, 3)] {
+            let line = || Line("ADDED", "x".repeat(length).into());
+            assert_eq!(line().pieces().len(), pieces);
+            let text = format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", "x".repeat(length));
+            assert_eq!(line().pieces().concat(), text.as_bytes());
+            assert_eq!(line().whole(), text);
+        }
+    }
 }
