@@ -35,7 +35,7 @@ pub(crate) async fn delete_collection(call: &Call) -> Reply {
     let deleted = stream::iter(deletions).buffered(CONCURRENCY);
     let objects: Vec<_> = deleted.try_filter_map(future::ok).try_collect().await?;
     call.renderer.list(
-        &objects,
+        objects,
         &ListPosition {
             revision: page.revision,
             ..ListPosition::default()

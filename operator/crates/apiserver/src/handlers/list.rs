@@ -81,7 +81,7 @@ pub(crate) async fn list(call: &Call) -> Reply {
         next,
         remaining: page.remaining.filter(|_| page.more),
     };
-    call.renderer.list(&page.objects, &position)
+    call.renderer.list(page.objects, &position)
 }
 
 /// Which objects of the collection the request is about.

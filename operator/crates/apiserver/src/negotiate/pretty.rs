@@ -2,12 +2,13 @@
 //! a browser, and refusals in YAML.
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
 use crate::handlers::{Query, Streaming};
+use crate::status_error::ApiError;
 
 /// Programs of people, by the beginning of their names.
 const PEOPLE: [&str; 3] = ["curl", "Wget", "Mozilla/5.0"];
@@ -55,9 +56,10 @@ fn is_json(response: &Response) -> bool {
 /// With another body, where one can be made of it.
 async fn rewritten(response: Response, body: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Response {
     let (parts, old) = response.into_parts();
-    // It is all in memory already, so that nothing can fail.
-    let old = old.collect().await.map(|body| body.to_bytes());
-    let old = old.unwrap_or_default();
+    let old = match old.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return ApiError::Internal(error.to_string()).into_response(),
+    };
     let new = body(&old).map_or(Body::from(old), Body::from);
     Response::from_parts(parts, new)
 }

@@ -1,12 +1,14 @@
 //! Stored objects in the form that a client asked for.
 //!
-//! Guarantee: the full JSON view of a resource that is served as it is stored copies bytes and
-//! parses nothing.
+//! Guarantees: the full JSON view of a resource that is served as it is stored copies bytes and
+//! parses nothing. A large list takes the memory of a piece, however slowly it is taken; YAML apart.
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use futures::stream;
 use http::StatusCode;
 use serde_json::{Value, json};
 use store::Object;
@@ -15,6 +17,12 @@ use super::{Form, Format, View, json_bytes, respond};
 use crate::columns;
 use crate::registry::ResourceDef;
 use crate::status_error::ApiError;
+
+/// A list of objects of this size or more is written while it is sent: all of it for each client, some of
+/// whom may not take it, would be gigabytes.
+const LARGE: usize = 128 * 1024;
+/// So much at a time.
+const PIECE: usize = 64 * 1024;
 
 /// What a table row carries of its object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,55 +149,90 @@ impl Renderer {
     /// An answer with a list.
     pub(crate) fn list(
         &self,
-        objects: &[Arc<Object>],
+        objects: Vec<Arc<Object>>,
         position: &ListPosition,
     ) -> Result<Response, ApiError> {
-        if self.verbatim() && self.form.format == Format::Json {
-            return Ok(json_bytes(
-                StatusCode::OK,
-                self.list_bytes(objects, position),
-            ));
-        }
-        let items = objects
-            .iter()
-            .map(|object| self.served(&object.json))
-            .collect::<Result<Vec<_>, _>>()?;
-        let full = self.form.view == View::Full;
-        let metadata = position.metadata(self.def.custom && full);
-        let value = match self.form.view {
-            View::Full => {
-                json!({"kind": &*self.def.list_kind, "apiVersion": self.def.api_version(), "metadata": metadata, "items": items})
-            }
-            View::Table => self.table(
-                &metadata,
-                items.into_iter().map(|item| self.row(item)).collect(),
-                true,
+        let (view, def) = (self.form.view, &self.def);
+        let (kind, version, items) = match view {
+            View::Full => (&*def.list_kind, def.api_version(), "items"),
+            View::Table => ("Table", self.form.meta_version().to_owned(), "rows"),
+            View::Metadata | View::MetadataList => (
+                "PartialObjectMetadataList",
+                self.form.meta_version().to_owned(),
+                "items",
             ),
-            View::Metadata | View::MetadataList => {
-                let items: Vec<Value> = items.iter().map(|item| self.partial(item)).collect();
-                json!({"kind": "PartialObjectMetadataList", "apiVersion": self.form.meta_version(), "metadata": metadata, "items": items})
-            }
         };
-        Ok(respond(self.form.format, StatusCode::OK, &value))
+        let metadata = position.metadata(def.custom && view == View::Full);
+        let mut list = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
+        if view == View::Table {
+            list["columnDefinitions"] = columns::definitions(def);
+        }
+        if self.form.format == Format::Yaml {
+            let values = objects.iter().map(|object| self.item(&object.json));
+            list[items] = values.collect::<Result<_, _>>()?;
+            return Ok(respond(Format::Yaml, StatusCode::OK, &list));
+        }
+        let mut start = list.to_string();
+        start.truncate(start.len() - 1);
+        let start = format!("{start},\"{items}\":[").into_bytes();
+        let size: usize = objects.iter().map(|object| object.json.len()).sum();
+        let body = if size < LARGE {
+            let mut pieces = self.clone().pieces(start, objects, usize::MAX);
+            Body::from(pieces.next().transpose()?.unwrap_or_default())
+        } else {
+            let pieces = self.clone().pieces(start, objects, PIECE);
+            Body::from_stream(stream::iter(pieces))
+        };
+        Ok(json_bytes(StatusCode::OK, body))
     }
 
-    fn list_bytes(&self, objects: &[Arc<Object>], position: &ListPosition) -> Vec<u8> {
-        let (kind, version) = (json!(&*self.def.list_kind), json!(self.def.api_version()));
-        let head = format!(
-            "{{\"kind\":{kind},\"apiVersion\":{version},\"metadata\":{},\"items\":[",
-            position.metadata(self.def.custom)
-        );
-        let size: usize = objects.iter().map(|object| object.json.len() + 1).sum();
-        let mut out = Vec::with_capacity(head.len() + size + 2);
-        out.extend_from_slice(head.as_bytes());
-        for (index, object) in objects.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
+    /// The text of a list from its `start`, in pieces of this size or a little more.
+    fn pieces(
+        self,
+        mut start: Vec<u8>,
+        objects: Vec<Arc<Object>>,
+        size: usize,
+    ) -> impl Iterator<Item = Result<Bytes, ApiError>> {
+        let (mut objects, mut ended) = (objects.into_iter(), false);
+        std::iter::from_fn(move || {
+            if ended {
+                return None;
             }
-            out.extend_from_slice(&object.json);
-        }
-        out.extend_from_slice(b"]}");
-        out
+            let mut piece = std::mem::take(&mut start);
+            while piece.len() < size {
+                let Some(object) = objects.next() else {
+                    piece.extend_from_slice(b"]}");
+                    ended = true;
+                    break;
+                };
+                if self.verbatim() {
+                    piece.extend_from_slice(&object.json);
+                } else {
+                    match self.item(&object.json) {
+                        Ok(item) => piece.extend_from_slice(item.to_string().as_bytes()),
+                        Err(error) => {
+                            ended = true;
+                            tracing::error!(key = %object.key, %error, "a list cannot be written");
+                            return Some(Err(error));
+                        }
+                    }
+                }
+                if objects.len() > 0 {
+                    piece.push(b',');
+                }
+            }
+            Some(Ok(piece.into()))
+        })
+    }
+
+    /// One of a list.
+    fn item(&self, json: &[u8]) -> Result<Value, ApiError> {
+        let object = self.served(json)?;
+        Ok(match self.form.view {
+            View::Full => object,
+            View::Table => self.row(object),
+            View::Metadata | View::MetadataList => self.partial(&object),
+        })
     }
 
     /// The `object` of a watch event; `first` events of a table carry the columns.

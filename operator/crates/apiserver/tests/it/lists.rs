@@ -173,3 +173,32 @@ async fn a_collection_is_deleted_by_selector() {
     assert_eq!(names(&gone).len(), 4);
     assert_eq!(names(&api.get(WIDGETS).await.is(200)), ["w0"]);
 }
+
+/// What is written while it is sent says the same as pages that are made in one piece.
+#[tokio::test]
+async fn large_lists_in_every_form() {
+    let api = api().await;
+    for n in 0..150 {
+        let mut object = widget(&format!("w-{n:03}"));
+        object["metadata"]["annotations"] = json!({"a": "x".repeat(1000)});
+        api.post(WIDGETS, &object).await.is(201);
+    }
+    let (table, metadata) = (TABLE, TABLE.replace("Table", "PartialObjectMetadataList"));
+    for (accept, items) in [("", "items"), (table, "rows"), (&metadata, "items")] {
+        let whole = api.get_as(WIDGETS, accept).await.is(200);
+        let (mut paged, mut next) = (Vec::new(), String::new());
+        let last = loop {
+            let path = format!("{WIDGETS}?limit=50&continue={next}");
+            let page = api.get_as(&path, accept).await.is(200);
+            paged.extend(page[items].as_array().unwrap().clone());
+            next = match page["metadata"]["continue"].as_str() {
+                None | Some("") => break page,
+                Some(token) => token.to_owned(),
+            };
+        };
+        assert_eq!((paged.len(), &whole[items]), (150, &json!(paged)));
+        for field in ["kind", "apiVersion", "columnDefinitions", "metadata"] {
+            assert_eq!(whole[field], last[field], "{accept}");
+        }
+    }
+}
