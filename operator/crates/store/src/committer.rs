@@ -127,9 +127,12 @@ impl Committer {
     /// Postgres refused the whole batch: where it is to do with what is in it, each write gets its
     /// own transaction, so that one cannot fail its neighbours.
     async fn rolled_back(&mut self, mut batch: Vec<Pending>, error: Error) {
-        if batch.len() == 1 || matches!(error, Error::Unavailable(_)) {
-            fail(batch, &error);
-            return;
+        if let Error::Unavailable(reason) = error {
+            let error = Error::Unavailable(format!("{reason}; not written"));
+            return fail(batch, &error);
+        }
+        if batch.len() == 1 {
+            return fail(batch, &error);
         }
         tracing::warn!(%error, writes = batch.len(), "a batch failed; its writes are tried one by one");
         for pending in batch.drain(..) {

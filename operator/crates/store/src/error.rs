@@ -62,8 +62,8 @@ pub enum Error {
 /// connections, a server that became read-only, a lock not got within lock_timeout.
 const NOT_NOW: [&str; 5] = ["08", "57", "53", "25006", "55P03"];
 
-/// Of those, the codes that mean that the statement was rolled back for certain.
-const ROLLED_BACK: [&str; 3] = ["57014", "55P03", "25006"];
+/// Of those, the ones that mean that the statement was rolled back for certain: also a full disk or memory.
+const ROLLED_BACK: [&str; 4] = ["57014", "53", "55P03", "25006"];
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
@@ -92,7 +92,8 @@ pub(crate) fn is_rolled_back(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(e) => {
             let code = e.code().unwrap_or_default();
-            ROLLED_BACK.contains(&&*code) || !NOT_NOW.iter().any(|prefix| code.starts_with(prefix))
+            let is_one_of = |codes: &[&str]| codes.iter().any(|prefix| code.starts_with(prefix));
+            is_one_of(&ROLLED_BACK) || !is_one_of(&NOT_NOW)
         }
         _ => false,
     }

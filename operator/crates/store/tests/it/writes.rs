@@ -238,6 +238,27 @@ async fn a_poisoned_write_fails_alone() {
     assert_eq!(store.revision(), 37);
 }
 
+/// A server that is out of something says so with the statement, which has then written nothing.
+#[tokio::test]
+async fn a_full_disk() {
+    let (database, store) = fresh().await;
+    let mut connection = database.connect().await;
+    let sql = "create function full_disk() returns trigger language plpgsql as $$
+            begin raise exception using errcode = 'disk_full'; end
+        $$;
+        create trigger full_disk before insert on object_log execute function full_disk()";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    let result = put(&store, "a", Expect::Absent, 1).await;
+    let Err(WriteError::Store(Error::Unavailable(text))) = result else {
+        panic!("{result:?}")
+    };
+    assert!(text.ends_with("; not written"), "{text}");
+    assert_eq!(store.metrics().unknown_outcomes.get(), 0);
+    let sql = "drop trigger full_disk on object_log";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    assert_eq!(create(&store, "a", 1).await.revision, 2);
+}
+
 #[tokio::test]
 async fn bad_input_is_refused_before_it_is_sent() {
     let (_database, store) = fresh().await;
