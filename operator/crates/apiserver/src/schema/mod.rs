@@ -142,7 +142,7 @@ pub struct Constraints {
     /// `maxLength`, in characters.
     pub max_length: Option<u64>,
     /// `pattern`: source and compiled form.
-    pub pattern: Option<(String, regex::Regex)>,
+    pub pattern: Option<(String, Arc<regex::Regex>)>,
     /// `format`.
     pub format: Option<String>,
     /// `minItems`.

@@ -353,7 +353,7 @@ impl Keywords<'_> {
             .typed("enum", |value| value.as_array().cloned(), "a list")?
             .unwrap_or_default();
         let pattern = self.text("pattern")?.map(|source| {
-            let compiled = pattern::compile(source);
+            let compiled = pattern::shared(source);
             compiled
                 .map(|regex| (source.to_owned(), regex))
                 .map_err(|error| SchemaError::Pattern {

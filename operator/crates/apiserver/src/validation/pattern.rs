@@ -1,12 +1,34 @@
 //! Regular expressions as Go reads them, which is what Kubernetes' patterns are written for.
 
+use std::collections::HashMap;
 use std::iter::Peekable;
 use std::str::Chars;
+use std::sync::{Arc, LazyLock, Weak};
 
+use parking_lot::Mutex;
 use regex::{Regex, RegexBuilder};
 
 /// A compiled pattern may take this much memory; Go has no such limit, Rust's default is the same.
 const SIZE: usize = 10 * (1 << 20);
+
+/// The compiled patterns that somebody holds.
+static KNOWN: LazyLock<Mutex<HashMap<String, Weak<Regex>>>> = LazyLock::new(Mutex::default);
+
+/// A compiled pattern, for as long as it is held. Definitions repeat a few patterns (of names, mostly) in
+/// every place, and each of them takes up to `SIZE`: equal ones are one.
+///
+/// # Errors
+/// As [`compile`].
+pub(crate) fn shared(pattern: &str) -> Result<Arc<Regex>, String> {
+    if let Some(known) = KNOWN.lock().get(pattern).and_then(Weak::upgrade) {
+        return Ok(known);
+    }
+    let compiled = Arc::new(compile(pattern)?);
+    let mut known = KNOWN.lock();
+    known.retain(|_, held| held.strong_count() > 0);
+    known.insert(pattern.to_owned(), Arc::downgrade(&compiled));
+    Ok(compiled)
+}
 
 /// Compiles a pattern.
 ///
@@ -292,6 +314,17 @@ fn repeats(rest: Peekable<Chars<'_>>) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn equal_patterns_are_one_while_they_are_held() {
+        let one = shared("^equal$").unwrap();
+        assert!(Arc::ptr_eq(&one, &shared("^equal$").unwrap()));
+        assert!(!Arc::ptr_eq(&one, &shared("^other$").unwrap()));
+        drop(one);
+        shared("^third$").unwrap();
+        assert!(!KNOWN.lock().contains_key("^equal$"));
+        assert!(shared("[").is_err());
+    }
 
     #[test]
     fn patterns_mean_what_they_mean_in_go() {
