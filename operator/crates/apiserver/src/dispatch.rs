@@ -210,7 +210,7 @@ async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &m
     let own = entry.impersonated.is_none();
     let in_process = parts.extensions.get::<InProcess>().is_some();
     let client = flow.client(&user, own && in_process, own);
-    let place = flow.admit(client, &entry.asked)?;
+    let place = flow.admit(client, &entry.asked).await?;
     let decision = server.inner.rbac.authorize(&user, &entry.asked);
     if let Decision::Deny(reason) = entry.decision.insert(decision) {
         return Err(forbidden(&user, &entry.asked, reason));

@@ -3,8 +3,9 @@
 //! What requests take of it (places in flight, watches, memory of bodies) is kept in pools, and each
 //! pool is shared by one rule: *a user may hold at most as much as is free*. A single user gets to
 //! half of a pool, two greedy ones to a third each, and however many are greedy, there is room left
-//! for the next one. Nothing waits here: who finds no room is told to come back (429 with
-//! `Retry-After`), which client libraries do by themselves.
+//! for the next one. Requests that find no place wait for one, as long as not too many do: a burst
+//! of short ones is worked off, in the order in which they came. Who finds no room at all is told to
+//! come back (429 with `Retry-After`), which client libraries do by themselves.
 //!
 //! Guarantees: requests of this process, and of the system's own users, are never refused. Renewals
 //! of leases have a pool of their own, so that no flood of others makes a leader lose its lease.
@@ -13,16 +14,17 @@
 //!
 //! Users are told apart by a keyed hash of their name, which makes a check free of allocations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::authn::UserInfo;
 use crate::authz::{ACCOUNT_PREFIX, Attributes};
@@ -34,6 +36,10 @@ use crate::status_error::ApiError;
 const REMEMBERED: usize = 4096;
 /// Share of the places for changes that is added for leases alone.
 const LEASES: usize = 5;
+/// So many requests may wait for each place.
+const WAITING: usize = 2;
+/// How long one waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whose share a request is counted in; `None` is not counted.
 pub(crate) type Client = Option<u64>;
@@ -91,14 +97,29 @@ impl Flow {
     ///
     /// # Errors
     /// `TooManyRequests`.
-    pub(crate) fn admit(&self, client: Client, attributes: &Attributes) -> Result<Share, ApiError> {
+    pub(crate) async fn admit(
+        &self,
+        client: Client,
+        attributes: &Attributes,
+    ) -> Result<Share, ApiError> {
         self.check_rate(client)?;
         let pool = match attributes.verb.as_str() {
             _ if attributes.resource == "leases" => &self.leases,
             "create" | "update" | "patch" | "delete" | "deletecollection" => &self.changes,
             _ => &self.reads,
         };
-        self.take(pool, client, 1)
+        let Some(user) = client else {
+            return self.take(pool, client, 1);
+        };
+        let place = match pool.place(user) {
+            Ok(place) => Some(place),
+            Err(None) => None,
+            Err(Some(wait)) => {
+                let waited = tokio::time::timeout(PATIENCE, wait).await;
+                waited.ok().and_then(Result::ok)
+            }
+        };
+        place.ok_or_else(|| self.reject(pool.name, 1))
     }
 
     /// Room for one more watch.
@@ -173,6 +194,41 @@ struct Taken {
     all: usize,
     /// Only who holds something is here.
     by_user: HashMap<u64, usize>,
+    /// Who waits to hold one, and where it is to be given to; nobody who could have it.
+    waiting: VecDeque<(u64, oneshot::Sender<Share>)>,
+}
+
+impl Taken {
+    fn take(&mut self, limit: usize, user: u64, amount: usize) -> bool {
+        let free = limit.saturating_sub(self.all);
+        let held = self.by_user.get(&user).copied().unwrap_or(0);
+        if held + amount > free {
+            return false;
+        }
+        self.all += amount;
+        self.by_user.insert(user, held + amount);
+        true
+    }
+
+    /// The next of those who wait, with what it waited for.
+    fn next(&mut self, limit: usize) -> Option<(u64, oneshot::Sender<Share>)> {
+        while self.waiting.front().is_some_and(|(_, at)| at.is_closed()) {
+            self.waiting.pop_front();
+        }
+        let mut refused = None;
+        for index in 0..self.waiting.len() {
+            let (user, at) = &self.waiting[index];
+            let user = *user;
+            if refused == Some(user) || at.is_closed() {
+                continue;
+            }
+            if self.take(limit, user, 1) {
+                return self.waiting.remove(index);
+            }
+            refused = Some(user);
+        }
+        None
+    }
 }
 
 impl Pool {
@@ -185,21 +241,36 @@ impl Pool {
     }
 
     fn take(&self, user: u64, amount: usize) -> bool {
-        if amount == 0 {
-            return true;
-        }
-        let mut taken = self.taken.lock();
-        let free = self.limit.saturating_sub(taken.all);
-        let held = taken.by_user.get(&user).copied().unwrap_or(0);
-        if held + amount > free {
-            return false;
-        }
-        taken.all += amount;
-        taken.by_user.insert(user, held + amount);
-        true
+        amount == 0 || self.taken.lock().take(self.limit, user, amount)
     }
 
-    fn give_back(&self, user: u64, amount: usize) {
+    /// A place, or else where to wait for one, as far as there is room to wait.
+    fn place(self: &Arc<Self>, user: u64) -> Result<Share, Option<oneshot::Receiver<Share>>> {
+        let mut taken = self.taken.lock();
+        if taken.take(self.limit, user, 1) {
+            return Ok(self.share(user));
+        }
+        let room = self.limit * WAITING;
+        if taken.waiting.len() >= room {
+            taken.waiting.retain(|(_, at)| !at.is_closed());
+        }
+        if taken.waiting.len() >= room {
+            return Err(None);
+        }
+        let (at, wait) = oneshot::channel();
+        taken.waiting.push_back((user, at));
+        Err(Some(wait))
+    }
+
+    fn share(self: &Arc<Self>, user: u64) -> Share {
+        Share {
+            pool: self.clone(),
+            client: Some(user),
+            amount: 1,
+        }
+    }
+
+    fn give_back(self: &Arc<Self>, user: u64, amount: usize) {
         let mut taken = self.taken.lock();
         taken.all -= amount;
         if let Some(held) = taken.by_user.get_mut(&user) {
@@ -207,6 +278,12 @@ impl Pool {
             if *held == 0 {
                 taken.by_user.remove(&user);
             }
+        }
+        let next: Vec<_> = std::iter::from_fn(|| taken.next(self.limit)).collect();
+        // A place that nobody waits for any more comes back here at once.
+        drop(taken);
+        for (user, at) in next {
+            drop(at.send(self.share(user)));
         }
     }
 }
@@ -231,6 +308,8 @@ impl Drop for Share {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn flow(limits: &Limits) -> Flow {
@@ -262,13 +341,12 @@ mod tests {
     /// Takes all that it gets.
     fn greedy(flow: &Flow, name: &str, verb: &str) -> Vec<Share> {
         let (client, asks) = (user(flow, name), asks(verb, "secrets"));
-        std::iter::from_fn(|| flow.admit(client, &asks).ok())
-            .take(1000)
-            .collect()
+        let at_once = || flow.admit(client, &asks).now_or_never()?.ok();
+        std::iter::from_fn(at_once).take(1000).collect()
     }
 
-    #[test]
-    fn greedy_users_leave_room_for_the_next_one() {
+    #[tokio::test]
+    async fn greedy_users_leave_room_for_the_next_one() {
         let flow = flow(&small());
         let first = greedy(&flow, "first", "create");
         let second = greedy(&flow, "second", "patch");
@@ -291,8 +369,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn who_is_never_refused() {
+    #[tokio::test]
+    async fn who_is_never_refused() {
         let flow = flow(&small());
         let users =
             |name: &str, groups: &[&str]| flow.client(&UserInfo::new(name, groups), false, true);
@@ -309,9 +387,10 @@ mod tests {
         assert!(users("system:serviceaccount:a:b", &[]).is_some());
         assert!(users("admin", &["system:masters"]).is_some());
         let held = greedy(&flow, "u", "update");
-        let renewal = flow.admit(user(&flow, "u"), &asks("update", "leases"));
+        let asks = asks("update", "leases");
+        let renewal = flow.admit(user(&flow, "u"), &asks).now_or_never();
         assert!(
-            renewal.is_ok() && held.len() == 6,
+            renewal.is_some_and(|place| place.is_ok()) && held.len() == 6,
             "leases are counted apart"
         );
     }
@@ -337,13 +416,48 @@ mod tests {
             ..Limits::default()
         });
         let ask = |name: &str| {
-            flow.admit(user(&flow, name), &asks("get", "secrets"))
-                .map(drop)
+            let asks = asks("get", "secrets");
+            let place = flow.admit(user(&flow, name), &asks).now_or_never();
+            place.unwrap().map(drop)
         };
         assert!(ask("a").is_ok() && ask("a").is_ok());
         let error = ask("a").unwrap_err();
         assert!(matches!(error, ApiError::TooManyRequests { seconds: 1 }));
         assert!(ask("b").is_ok());
-        assert!(flow.admit(None, &asks("get", "secrets")).is_ok());
+        assert!(ask("system:x").is_ok() && ask("system:x").is_ok() && ask("system:x").is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_waits_in_turn_and_not_for_ever() {
+        let flow = flow(&small());
+        let asks = asks("create", "secrets");
+        let mut held = greedy(&flow, "a", "create");
+        let wait = |name: &str| Box::pin(flow.admit(user(&flow, name), &asks));
+        let (mut first, mut second) = (wait("a"), wait("a"));
+        assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+        let other = flow.admit(user(&flow, "b"), &asks).now_or_never();
+        assert!(other.unwrap().is_ok(), "others need not wait");
+        held.pop();
+        assert!((&mut second).now_or_never().is_none(), "it is not its turn");
+        held.push((&mut first).now_or_never().unwrap().unwrap());
+        // Who gave up is passed over.
+        drop(second);
+        let mut third = wait("a");
+        assert!((&mut third).now_or_never().is_none());
+        held.pop();
+        held.push((&mut third).now_or_never().unwrap().unwrap());
+        let mut waiting: Vec<_> = (0..24).map(|_| wait("a")).collect();
+        assert!(waiting.iter_mut().all(|wait| wait.now_or_never().is_none()));
+        let refused = wait("a").now_or_never().unwrap();
+        assert!(refused.is_err(), "nor is there room for all");
+        for wait in futures::future::join_all(waiting).await {
+            assert!(matches!(
+                wait,
+                Err(ApiError::TooManyRequests { seconds: 1 })
+            ));
+        }
+        drop(held);
+        assert_eq!(flow.changes.taken.lock().all, 0);
+        assert_eq!(greedy(&flow, "a", "create").len(), 6);
     }
 }
