@@ -36,6 +36,18 @@ async fn what_decoding_makes_of_an_object_belongs_to_its_writer() {
         owned(&api, leases, &lease).await,
         json!({"f:spec": {"f:holderIdentity": {}}})
     );
+    // The names and the conversion that a definition has by default are its writer's, too.
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
+    let definition = json!({"metadata": {"name": "forms.test.example"}, "spec": {"group": "test.example",
+        "names": {"plural": "forms", "kind": "Form"}, "scope": "Cluster", "versions": [version]}});
+    assert_eq!(
+        owned(&api, definitions, &definition).await,
+        json!({"f:spec": {
+            "f:conversion": {".": {}, "f:strategy": {}}, "f:group": {}, "f:scope": {}, "f:versions": {},
+            "f:names": {"f:kind": {}, "f:listKind": {}, "f:plural": {}, "f:singular": {}},
+        }})
+    );
     let nothing = json!({"metadata": {"name": "a", "labels": {}, "finalizers": []}, "data": {}});
     assert_eq!(
         owned(&api, &format!("{DEFAULT}/configmaps"), &nothing).await,

@@ -75,6 +75,7 @@ pub(crate) async fn bootstrap(
         wanted["kind"] = json!(KIND);
         let now = meta::now();
         def.schema.drop_nulls(&mut wanted);
+        def.strategy.complete(&mut wanted);
         meta::fill_new(&mut wanted, def, "", &now)?;
         let context = WriteContext { now: &now };
         def.strategy.prepare_create(&mut wanted, &context);

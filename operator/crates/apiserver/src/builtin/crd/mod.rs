@@ -25,7 +25,7 @@ pub(crate) use follow::{Registered, bootstrap, catch_up, load, run};
 use super::{Names, stored_as};
 use crate::meta;
 use crate::registry::{ResourceDef, Snapshot, Strategy, StrategyError, Subresources, WriteContext};
-use crate::schema::{Schema, core};
+use crate::schema::{Schema, Zero, core};
 use crate::server::ServerError;
 use crate::validation::FieldError;
 
@@ -71,6 +71,13 @@ pub(crate) fn definition(
     if let Some(conditions) = conditions {
         Arc::make_mut(conditions).nullable = true;
     }
+    // These two are in every definition, so nobody owns that they are there.
+    if let Some(spec) = schema.properties.get_mut("spec").map(Arc::make_mut) {
+        spec.zero = Zero::Written(json!({}));
+        if let Some(names) = spec.properties.get_mut("names") {
+            Arc::make_mut(names).zero = Zero::Written(json!({}));
+        }
+    }
     Ok(ResourceDef {
         schema: Arc::new(schema),
         categories: vec!["api-extensions".to_owned()],
@@ -99,8 +106,11 @@ struct DefinitionStrategy {
 }
 
 impl Strategy for DefinitionStrategy {
-    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
+    fn complete(&self, object: &mut Value) {
         complete(object);
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &WriteContext<'_>) {
         let none = json!({"plural": "", "kind": ""});
         let status = json!({"conditions": null, "acceptedNames": none, "storedVersions": []});
         if let Some(fields) = object.as_object_mut() {
@@ -110,7 +120,6 @@ impl Strategy for DefinitionStrategy {
     }
 
     fn prepare_update(&self, object: &mut Value, _: &Value, _: &WriteContext<'_>) {
-        complete(object);
         note_storage_version(object);
     }
 
