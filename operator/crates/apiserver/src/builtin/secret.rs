@@ -3,6 +3,11 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use rustls::InconsistentKeys;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use serde_json::{Value, json};
 
 use super::keyed;
@@ -12,6 +17,8 @@ use crate::validation::FieldError;
 
 /// Type of the Secrets that hold a token of a service account.
 pub(super) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+/// Type of the Secrets that hold a certificate and its key.
+const TLS: &str = "kubernetes.io/tls";
 /// Annotation that names the account.
 pub(super) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 
@@ -71,6 +78,47 @@ impl Strategy for SecretStrategy {
         }
         problems
     }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        if object["type"] != TLS {
+            return Vec::new();
+        }
+        let data = |key: &str| keyed::decode(&object["data"][key]).unwrap_or_default();
+        let problem = key_pair_problem(&data("tls.crt"), &data("tls.key"));
+        problem
+            .map(|problem| format!("tls: {problem}"))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// Why these are no certificate and its key, in the words of Kubernetes. Keys of algorithms that are
+/// not known here are taken to fit.
+fn key_pair_problem(certificate: &[u8], key: &[u8]) -> Option<&'static str> {
+    let chain = |pem: &[u8]| -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(pem).flatten().collect()
+    };
+    let found = chain(certificate);
+    if found.is_empty() {
+        return Some(match PrivateKeyDer::from_pem_slice(certificate) {
+            Ok(_) => {
+                "failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched"
+            }
+            Err(_) => "failed to find any PEM data in certificate input",
+        });
+    }
+    let Ok(private) = PrivateKeyDer::from_pem_slice(key) else {
+        return Some(match chain(key).is_empty() {
+            false => "found a certificate rather than a key in the PEM for the private key",
+            true => "failed to find any PEM data in key input",
+        });
+    };
+    match CertifiedKey::from_der(found, private, &ring::default_provider()) {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Some("private key does not match public key")
+        }
+        _ => None,
+    }
 }
 
 fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
@@ -90,7 +138,7 @@ fn check_content(object: &Value, problems: &mut Vec<FieldError>) {
             }
             return;
         }
-        "kubernetes.io/tls" => return require(&["tls.crt", "tls.key"]),
+        TLS => return require(&["tls.crt", "tls.key"]),
         "kubernetes.io/ssh-auth" if data("ssh-privatekey").is_none_or(|key| key == "") => {
             let problem = FieldError::required("data[ssh-privatekey]", "");
             return problems.push(problem);
@@ -125,6 +173,7 @@ pub(super) fn definition(def: ResourceDef) -> ResourceDef {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn fields(object: &Value, old: Option<&Value>) -> Vec<String> {
@@ -142,6 +191,59 @@ mod tests {
         assert_eq!(
             object,
             json!({"type": "Opaque", "data": {"a": "eA==", "b": "eg=="}})
+        );
+    }
+
+    #[test]
+    fn a_certificate_has_its_own_key() {
+        let pair = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let certificate = rcgen::CertificateParams::default().self_signed(&key);
+            (certificate.unwrap().pem(), key.serialize_pem())
+        };
+        let ((certificate, key), (_, other)) = (pair(), pair());
+        for (certificate, key, expected) in [
+            (&*certificate, &*key, None),
+            (
+                &certificate,
+                &other,
+                Some("private key does not match public key"),
+            ),
+            (
+                &certificate,
+                "x",
+                Some("failed to find any PEM data in key input"),
+            ),
+            (
+                &certificate,
+                &certificate,
+                Some("found a certificate rather than a key in the PEM for the private key"),
+            ),
+            (
+                "",
+                &key,
+                Some("failed to find any PEM data in certificate input"),
+            ),
+            (
+                &key,
+                &certificate,
+                Some(
+                    "failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched",
+                ),
+            ),
+        ] {
+            let secret = json!({"type": TLS, "data": {
+                "tls.crt": BASE64_STANDARD.encode(certificate), "tls.key": BASE64_STANDARD.encode(key)}});
+            let expected: Vec<String> = expected
+                .map(|text| format!("tls: {text}"))
+                .into_iter()
+                .collect();
+            assert_eq!(SecretStrategy.warnings(&secret), expected);
+        }
+        assert!(
+            SecretStrategy
+                .warnings(&json!({"type": "Opaque"}))
+                .is_empty()
         );
     }
 

@@ -109,11 +109,12 @@ impl Call {
         }
     }
 
-    /// Says what whoever writes a custom object should know about it.
+    /// Says what whoever writes an object should know about it.
     fn warn_of(&self, new: &Value, old: Option<&Value>) {
         if self.def.custom {
             self.warn(validation::meta::warnings(new, old));
         }
+        self.warn(self.def.strategy.warnings(new));
     }
 
     /// Who writes, for managed fields: `fieldManager`, or the user agent up to its first `/`.

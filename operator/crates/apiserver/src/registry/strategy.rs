@@ -82,6 +82,10 @@ pub trait Strategy: Send + Sync {
     fn held(&self, _object: &Value) -> bool {
         false
     }
+    /// What whoever writes this should know although it is valid.
+    fn warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
     /// Is this kind a view of something outside, which one user keeps up and all others only read?
     fn view(&self) -> Option<&'static View> {
         None
