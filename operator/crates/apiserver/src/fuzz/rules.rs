@@ -23,6 +23,8 @@ pub(super) const CEL: &[&str] = &[
     "self.?s.optMap(x, x + '!').orValue('') == self.m[?'a'].or(optional.none()).orValue('x') && [?self.?t].size() == 1\n",
     "self.l.all(i, v, v != string(i)) || self.m.transformMap(k, v, v + k).exists(k, k == 'a') || self.l.sortBy(x, x)[0] == 'a'\n",
     "optional.of(self.s).orValue('x').format([1]) == 'x%d'.format([self.n])\n",
+    "'%.3f %x %e'.format([1.5, self.s, 2.0]) + url(self.s).getEscapedPath() != string(quantity(self.s).add(self.n).asApproximateFloat())\n",
+    "self.s.replace('', self.s).findAll('\\\\p{L}') == [self.t.getHours(self.s)].map(x, string(x)) || format.uri().validate(self.s).hasValue()\n",
 ];
 
 /// The first line is a rule, the rest an object. Whatever the rule costs, the answer comes in time,
@@ -44,7 +46,7 @@ pub(super) fn cel(data: &[u8]) {
     let mut source = Source(data.get(at + 1..).unwrap_or_default());
     let (new, old) = (source.shaped(&definition), source.shaped(&definition));
     definition["x-kubernetes-validations"] = json!([{"rule": rule}]);
-    match Schema::custom_resource(&definition) {
+    match Schema::parse(&definition) {
         Ok(schema) => {
             for old in [None, Some(&old)] {
                 let problems = validate_object(&schema, &new, old);

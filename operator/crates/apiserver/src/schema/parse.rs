@@ -31,13 +31,15 @@ impl Schema {
         node(source, &Place::Root, Part::Bare)
     }
 
-    /// Parses the schema of a custom resource's version and adds what every object has:
-    /// `apiVersion`, `kind` and `metadata` with the schema of `ObjectMeta`.
+    /// Parses the schema of a custom resource's version, as it was accepted once, and adds what every
+    /// object has: `apiVersion`, `kind` and `metadata` with the schema of `ObjectMeta`. Rules that
+    /// are not accepted any more refuse every value.
     ///
     /// # Errors
     /// As [`Schema::parse`]; also when the root is not of type object.
     pub fn custom_resource(source: &Value) -> Result<Self, SchemaError> {
-        let mut schema = Schema::parse(source)?;
+        let mut schema = node(source, &Place::Root, Part::Stored)?;
+        schema.source = source.clone();
         if schema.kind != Some(Kind::Object) {
             return Err(SchemaError::NotSupported {
                 path: "type".into(),
@@ -83,6 +85,8 @@ fn add_object_fields(schema: &mut Schema) {
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Whole,
+    /// All, but rules that do not compile are left to the values.
+    Stored,
     /// All but rules and defaults.
     Bare,
     /// A node below `allOf` and its like, where a schema only constrains what the structural part
@@ -173,6 +177,11 @@ fn node(source: &Value, place: &Place<'_>, part: Part) -> Result<Schema, SchemaE
     }
     keywords.default(&mut schema)?;
     let root = matches!(place, Place::Root);
+    if part == Part::Stored {
+        schema.rules = cel::compile_stored(source, &schema, root);
+        mark(&mut schema);
+        return Ok(schema);
+    }
     schema.rules = cel::compile(source, &schema, root).map_err(|failure| SchemaError::Rule {
         path: format!(
             "{}[{}].{}",

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use kube_cel::cel::IdedExpr;
 use serde_json::Value;
 
-pub(crate) use self::compile::{compile, field_path};
+pub(crate) use self::compile::{compile, compile_stored, field_path};
 pub(crate) use self::cost::most_of;
 use self::eval::{Fault, NO_OVERLOAD, evaluate};
 use self::value::Val;
@@ -47,6 +47,8 @@ const MESSAGE_LIMIT: usize = 5 << 10;
 /// One compiled rule.
 #[derive(Debug)]
 pub struct Rule {
+    /// Why it is no rule, if it was one once.
+    broken: Option<String>,
     /// The expression as written.
     pub expression: String,
     program: IdedExpr,
@@ -164,6 +166,12 @@ impl Run {
             let Some(budget) = self.budget else {
                 return;
             };
+            if let Some(why) = &rule.broken {
+                let detail = format!("rule compile error: {why}");
+                let error = FieldError::invalid(place(path.to_string()), kind_of(schema), detail);
+                self.findings.errors.push(error);
+                continue;
+            }
             let (outcome, cost) = if rule.optional_old_self {
                 let this = variables.first().cloned();
                 let before = Val::Optional(before.clone().map(Arc::new));

@@ -21,7 +21,7 @@ pub(crate) struct Failure {
     pub error: FieldError,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Source {
     #[serde(default)]
@@ -73,6 +73,40 @@ pub(crate) fn compile(
     rules.iter().enumerate().map(compile).collect()
 }
 
+/// The same for a node of a definition that was accepted once: a rule that does not compile any more
+/// is violated by every value.
+pub(crate) fn compile_stored(node: &Value, schema: &Schema, root: bool) -> Vec<Arc<Rule>> {
+    let rules = node["x-kubernetes-validations"].as_array();
+    let compile = |source: &Value| {
+        let source = Source::deserialize(source).unwrap_or_default();
+        let compiled = compile_rule(source.clone(), schema, root);
+        Arc::new(compiled.unwrap_or_else(|error| broken(source, error)))
+    };
+    rules.into_iter().flatten().map(compile).collect()
+}
+
+fn broken(source: Source, error: FieldError) -> Rule {
+    let shown = format!("{}: ", source.shown());
+    let why = error.detail.strip_prefix(&shown).unwrap_or(&error.detail);
+    tracing::warn!(
+        rule = source.rule,
+        why,
+        "a stored rule is not accepted any more"
+    );
+    Rule {
+        broken: Some(why.to_owned()),
+        expression: source.rule,
+        program: IdedExpr::default(),
+        message: None,
+        message_program: None,
+        reason: Reason::Invalid,
+        field_path: None,
+        optional_old_self: false,
+        uses_old_self: false,
+        costs: (0, 0),
+    }
+}
+
 fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, FieldError> {
     check_texts(&source)?;
     let reason = reason_of(source.reason.as_deref())?;
@@ -110,6 +144,7 @@ fn compile_rule(source: Source, schema: &Schema, root: bool) -> Result<Rule, Fie
     }
     let message = source.message.map(|text| text.trim().to_owned());
     Ok(Rule {
+        broken: None,
         expression: source.rule,
         program,
         message: message.filter(|text| !text.is_empty()),
@@ -223,44 +258,52 @@ fn parse(expression: &str) -> Result<IdedExpr, ParseErrors> {
     })
 }
 
+/// So many errors of an expression are told, and lines of so many bytes are shown with them.
+const TOLD: usize = 100;
+const LINE: usize = 16_384;
+
 /// A message with its line and column, both from 1.
 type Placed = ((isize, isize), String);
 
-fn parse_issues(errors: ParseErrors) -> Vec<Placed> {
-    let errors = errors.errors.into_iter();
-    errors.map(|error| (error.pos, error.msg)).collect()
+fn parse_issues(errors: ParseErrors) -> (Vec<Placed>, usize) {
+    let more = errors.errors.len().saturating_sub(TOLD);
+    let told = errors.errors.into_iter().take(TOLD);
+    (told.map(|error| (error.pos, error.msg)).collect(), more)
 }
 
 /// Issues with their places. The parser tells places with errors only: so it parses the expression
-/// as the first item of a list whose second one is an error.
-fn placed(expression: &str, issues: Vec<checker::Issue>) -> Vec<Placed> {
+/// as the first item of a list whose second one is an error. Besides, how many are not told.
+fn placed(expression: &str, issues: Vec<checker::Issue>) -> (Vec<Placed>, usize) {
     let places = parse(&format!("[{expression}\n, has(0)]"))
         .err()
         .and_then(|errors| errors.errors.into_iter().next()?.source_info);
     let place = |id: u64| {
         // The list has the first number, and its bracket is the first character.
         let (start, _) = places.as_ref()?.offset_for(id + 1)?;
-        let before = expression.chars().take((start as usize).checked_sub(1)?);
-        let (mut line, mut column) = (1, 1);
-        for letter in before {
-            (line, column) = if letter == '\n' {
-                (line + 1, 1)
-            } else {
-                (line, column + 1)
-            };
-        }
-        Some((line, column))
+        let before = expression.get(..(start as usize).checked_sub(1)?)?;
+        let lines = before.matches('\n').count();
+        let column = before
+            .chars()
+            .rev()
+            .take_while(|letter| *letter != '\n')
+            .count();
+        Some((
+            isize::try_from(lines).ok()? + 1,
+            isize::try_from(column).ok()? + 1,
+        ))
     };
+    let more = issues.len().saturating_sub(TOLD);
     let mut placed: Vec<Placed> = issues
         .into_iter()
+        .take(TOLD)
         .map(|issue| (place(issue.id).unwrap_or((1, 1)), issue.text))
         .collect();
     placed.sort_by_key(|(place, _)| *place);
     placed.dedup();
-    placed
+    (placed, more)
 }
 
-fn render(expression: &str, issues: Vec<Placed>) -> String {
+fn render(expression: &str, (issues, more): (Vec<Placed>, usize)) -> String {
     let mut text = String::new();
     for ((line, column), message) in issues {
         if !text.is_empty() {
@@ -269,10 +312,27 @@ fn render(expression: &str, issues: Vec<Placed>) -> String {
         // Writing to a text cannot fail.
         let _ = write!(text, "ERROR: <input>:{line}:{column}: {message}");
         let line = usize::try_from(line - 1).ok();
-        if let Some(line) = line.and_then(|line| expression.lines().nth(line)) {
-            let dots = ".".repeat(usize::try_from(column - 1).unwrap_or(0));
-            let _ = write!(text, "\n | {line}\n | {dots}^");
+        let line = line.and_then(|line| expression.lines().nth(line));
+        if let Some(line) = line.filter(|line| line.len() <= LINE) {
+            // Letters that are wider than others have wider dots.
+            let wide =
+                |letter: char, dot: char, wide: char| if letter.is_ascii() { dot } else { wide };
+            let before = usize::try_from(column - 1).unwrap_or(0);
+            let dots: String = line
+                .chars()
+                .take(before)
+                .map(|letter| wide(letter, '.', '．'))
+                .collect();
+            let at = line
+                .chars()
+                .nth(before)
+                .map_or('^', |letter| wide(letter, '^', '＾'));
+            let line = line.replace('\t', " ");
+            let _ = write!(text, "\n | {line}\n | {dots}{at}");
         }
+    }
+    if more > 0 {
+        let _ = write!(text, "\n{more} more errors were truncated");
     }
     text
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 use serde_json::json;
 
 use super::*;
@@ -215,6 +215,25 @@ fn unusable_rules_are_refused_with_the_schema() {
 }
 
 #[test]
+fn errors_of_rules_are_shown_where_they_are() {
+    let refused = |rule: &str| {
+        let rule = json!({"rule": rule, "message": "m"});
+        let error = Schema::parse(&with_rule(rule)).unwrap_err();
+        error.to_string()
+    };
+    let shown = refused("self.name == 'a' ||\n'é☃' + x == ''");
+    let words = "ERROR: <input>:2:8: undeclared reference to 'x' (in container '')\n | 'é☃' + x == ''\n | .．．....^";
+    assert!(shown.contains(words), "{shown}");
+    let shown = refused(&vec!["x == 'a'"; 3000].join(" && "));
+    assert!(
+        shown.ends_with("\n2900 more errors were truncated"),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("ERROR").count(), 100);
+    assert!(shown.len() < 1 << 20);
+}
+
+#[test]
 fn rules_are_of_the_types_that_the_schema_declares() {
     let refused = [
         ("self.nothing == 'x'", "1:5: undefined field 'nothing'"),
@@ -366,7 +385,11 @@ fn what_the_interpreter_fails_on_is_told_in_kubernetes_words() {
             "unknown time zone Nowhere",
         ),
         (
-            "quantity(self.name).isInteger()",
+            "quantity('1K').isInteger()",
+            "unable to parse quantity's suffix",
+        ),
+        (
+            "quantity('1 Gi').isInteger()",
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
         ),
         (
@@ -552,6 +575,22 @@ fn what_was_wrong_before_is_forgiven_where_nothing_has_changed() {
     let (errors, forgiven) = told(&schema, &new, &old);
     assert_eq!(errors, [small("map", ""), small("map[1]", "")]);
     assert_eq!(forgiven, [small("map[0]", "")]);
+}
+
+#[test]
+fn a_rule_that_was_accepted_once_is_not_dropped() {
+    let source = json!({"type": "object", "properties": {"a": {"type": "integer", "x-kubernetes-validations": [
+        {"rule": "self > 0", "message": "m"}, {"rule": "self > nothing"}]}}});
+    assert!(Schema::parse(&source).is_err());
+    let schema = Schema::custom_resource(&source).unwrap();
+    let object = json!({"a": 0});
+    let errors = validate(&schema, &object, Some(&object)).errors;
+    let [error] = errors.as_slice() else {
+        panic!("{errors:?}");
+    };
+    let text = error.to_string();
+    let words = r#"a: Invalid value: "integer": rule compile error: compilation failed: ERROR: <input>:1:8: undeclared reference to 'nothing'"#;
+    assert!(text.starts_with(words), "{text}");
 }
 
 #[test]

@@ -35,9 +35,23 @@ fn quantity(text: &str) -> Result<Amount, Fault> {
     };
     match Amount::read(&Value::from(text)) {
         Err(QuantityError::TooLarge(_)) => Ok(Amount::count(sign)),
-        read => read.map_err(|_| {
-            Fault::error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
-        }),
+        read => read.map_err(|_| Fault::error(no_quantity(text))),
+    }
+}
+
+/// Why a text is no quantity.
+fn no_quantity(text: &str) -> &'static str {
+    let number = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let broken = number.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let broken = broken.strip_prefix('.').unwrap_or(broken);
+    let suffix = broken.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let power = suffix.trim_start_matches(|letter| "eEinumkKMGTP".contains(letter));
+    let power = power.strip_prefix(['+', '-']).unwrap_or(power);
+    match suffix.is_empty() || !power.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => {
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+        }
+        false => "unable to parse quantity's suffix",
     }
 }
 
