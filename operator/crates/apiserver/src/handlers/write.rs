@@ -272,10 +272,14 @@ where
         };
         match commit(&call.server, def, &current, op).await? {
             Committed::Done(stored) => return Ok(Written::Stored(stored)),
-            Committed::Changed(newer) if turn.is_some() => (current, is_newest) = (newer, true),
-            Committed::Changed(_) => {
-                turn = Some(call.server.inner.write_turns.of(key).lock().await);
-                (current, is_newest) = (newest().await?, true);
+            Committed::Changed(newer) => {
+                (current, is_newest) = (newer, true);
+                if turn.is_none() {
+                    // Who named a version has lost for good, and need not wait to hear it.
+                    decide(call, part, &mut change, &current, &limits)?;
+                    turn = Some(call.server.inner.write_turns.of(key).lock().await);
+                    current = newest().await?;
+                }
             }
             Committed::Gone => return Err(not_found()),
         }
