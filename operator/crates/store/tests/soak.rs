@@ -36,7 +36,7 @@ const WATCHERS: usize = 8;
 const SAMPLES: u64 = 20;
 /// Bytes of a row of the log, with its head and what does not fit into its page.
 const ROW: u64 = 2300;
-/// Bytes of dead rows that a few seconds of updates leave between two vacuums.
+/// Bytes of dead rows that a few seconds of updates leave in a table between two vacuums.
 const DEAD: u64 = 32 << 20;
 /// What a size may grow by that is no growth: some pages, a free list, an allocator's arena.
 const SLACK: u64 = 4 << 20;
@@ -311,7 +311,7 @@ fn assert_bounded(samples: &[Sample], config: &Config) {
         // Compaction goes in steps of a thousand; the last version of each object stays.
         assert!(sample.log_rows <= kept + 1000 + 2 * OBJECTS, "{sample:?}");
         most_rows = most_rows.max(sample.log_rows);
-        assert!(sample.log <= 2 * ROW * most_rows + SLACK, "{sample:?}");
+        assert!(sample.log <= 2 * ROW * most_rows + DEAD, "{sample:?}");
         assert!(sample.objects <= DEAD, "{sample:?}");
     }
     assert_flat("the log", samples, |s| s.log);
