@@ -154,22 +154,17 @@ async fn scaling_down_deletes_and_a_removed_deployment_leaves_none() -> anyhow::
     Ok(())
 }
 
-async fn next(
-    events: &mut tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
-    kind: &str,
-) -> anyhow::Result<()> {
-    let wait = async {
-        while let Some(line) = events.next_line().await? {
-            if line.starts_with(kind) {
-                return Ok(());
-            }
-        }
-        anyhow::bail!("the watch ended")
-    };
-    let limit = Duration::from_secs(180);
-    tokio::time::timeout(limit, wait)
-        .await
-        .with_context(|| format!("no {kind}"))?
+type Lines = tokio::io::Lines<BufReader<tokio::process::ChildStdout>>;
+
+async fn next(events: &mut Lines, kind: &str) -> anyhow::Result<()> {
+    while !first(events).await?.starts_with(kind) {}
+    Ok(())
+}
+
+/// The next line; on a busy machine it may take its time.
+async fn first(events: &mut Lines) -> anyhow::Result<String> {
+    let line = tokio::time::timeout(Duration::from_secs(180), events.next_line());
+    line.await.context("no event")??.context("the watch ended")
 }
 
 #[tokio::test]
@@ -228,15 +223,14 @@ async fn bounded(ns: &Namespace<'_>) -> anyhow::Result<()> {
     ];
     let mut watch = ns.kubectl.spawn(&watch, Stdio::null())?;
     let mut events = BufReader::new(watch.stdout.take().context("no output")?).lines();
-    let (end, mut seen) = (Instant::now() + 2 * PACE, Vec::new());
+    // The Swarm itself may be slow to begin.
+    let mut seen = vec![first(&mut events).await?, first(&mut events).await?];
+    let end = Instant::now() + 2 * PACE;
     while let Ok(line) = tokio::time::timeout_at(end, events.next_line()).await {
         seen.push(line?.context("the watch ended")?);
     }
     let (titles, seen): (Vec<_>, Vec<_>) = seen.iter().partition(|line| line.starts_with("EVENT"));
-    ensure!(
-        titles.len() == 1 && !seen.is_empty() && seen.len() <= 6,
-        "{seen:#?}"
-    );
+    ensure!(titles.len() == 1 && seen.len() <= 7, "{seen:#?}");
     let ready = seen.iter().filter(|line| line.contains("1/1")).count();
     ensure!(ready == 0, "never ready: {seen:#?}");
     Ok(())
