@@ -1,6 +1,7 @@
 //! Programs in other languages: Helm 3 and 4, the Python and the JavaScript client.
 
 use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt as _;
 
 use anyhow::{Context as _, ensure};
 use e2e::cleanup;
@@ -38,10 +39,14 @@ impl Program {
         args: impl IntoIterator<Item = A>,
     ) -> anyhow::Result<Output> {
         let output = self.command.args(args).output().await?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
         Ok(Output {
             success: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stderr: match output.status.signal() {
+                Some(signal) => format!("{stderr}ended by signal {signal}"),
+                None => stderr.into_owned(),
+            },
         })
     }
 
