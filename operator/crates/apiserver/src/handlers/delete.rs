@@ -109,11 +109,15 @@ pub(crate) async fn delete_stored(
         match commit(server, def, &current, op).await? {
             Committed::Done(object) if held => return Ok(Deleted::Marked(object)),
             Committed::Done(object) => return Ok(Deleted::Gone(object)),
-            Committed::Changed(newer) if turn.is_some() => current = newer,
-            Committed::Changed(_) => {
-                turn = Some(server.inner.write_turns.of(key).lock().await);
-                let found = store.get(key, Consistency::Latest).await?;
-                current = found.ok_or_else(not_found)?;
+            Committed::Changed(newer) => {
+                current = newer;
+                if turn.is_none() {
+                    // As for changes: who named a version need not wait to hear that it lost.
+                    check_preconditions(def, &served(def, &current.json)?, options)?;
+                    turn = Some(server.inner.write_turns.of(key).lock().await);
+                    let found = store.get(key, Consistency::Latest).await?;
+                    current = found.ok_or_else(not_found)?;
+                }
             }
             Committed::Gone => return Err(not_found()),
         }

@@ -171,13 +171,8 @@ fn superscript(exponent: &str) -> String {
     };
     let raised = |digit: char| match digit.to_digit(10) {
         Some(1) => '¹',
-        Some(digit @ (2 | 3)) => {
-            if digit == 2 {
-                '²'
-            } else {
-                '³'
-            }
-        }
+        Some(2) => '²',
+        Some(3) => '³',
         Some(digit) => char::from_u32(0x2070 + digit).unwrap_or('⁰'),
         None => digit,
     };
