@@ -30,12 +30,8 @@ async fn fails(ns: &Namespace<'_>, name: &str, reason: &str) -> anyhow::Result<s
 #[tokio::test]
 async fn an_image_that_does_not_exist() -> anyhow::Result<()> {
     let ns = shared().await?.namespace("image").await?;
-    // Seldom, a restart that falls into an update leaves two tasks in one slot for ever (Engine 20.10).
     ns.kubectl
-        .apply(
-            &with("app", "restartPolicy: {delaySeconds: 5}")
-                .replace("busybox:1.36", "no-such-image:1"),
-        )
+        .apply(&with("app", "").replace("busybox:1.36", "no-such-image:1"))
         .await?;
     let object = fails(&ns, "app", "ImageNotFound").await?;
     ensure!(
@@ -43,9 +39,7 @@ async fn an_image_that_does_not_exist() -> anyhow::Result<()> {
         "{}",
         object["status"]
     );
-    ns.kubectl
-        .apply(&with("app", "restartPolicy: {delaySeconds: 5}"))
-        .await?;
+    ns.kubectl.apply(&with("app", "")).await?;
     ns.ready("deployment", "app").await.map(drop)
 }
 

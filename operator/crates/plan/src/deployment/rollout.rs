@@ -3,18 +3,22 @@
 //! Tasks are judged by the template they were made from (F23, F24): a task of an older template
 //! that runs is no success, and one that failed is no failure of this rollout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api_types::conditions::reason;
 use jiff::Timestamp;
 
 use crate::constraint::satisfies;
-use crate::model::{Node, Service, ServiceMode, ServiceSpec, Snapshot, Task, TaskSpec, TaskState};
+use crate::model::{
+    Node, Service, ServiceMode, ServiceSpec, Snapshot, Task, TaskSpec, TaskState, UpdateState,
+};
 
 /// How long a task must run before it counts as ready: a program that dies at its start has died
 /// by then, and nobody notices the wait.
 const STEADY: Duration = Duration::from_secs(2);
+/// How long two tasks in one place may be the Swarm's own doing: an old one that goes, a new one that comes.
+const CROWDED: Duration = Duration::from_secs(10);
 /// Failures of the wanted template from which on it is a loop.
 pub(crate) const LOOP: usize = 2;
 
@@ -35,6 +39,8 @@ pub(super) struct Tasks<'a> {
     pub available: usize,
     /// Meant to run, on a node that does not answer (F53).
     pub lost: Vec<&'a Task>,
+    /// A place, in the user's words, where the Swarm has left more tasks than the one that is wanted.
+    pub crowded: Option<String>,
     /// Failures of the wanted template, newest first.
     pub failures: Vec<Failure<'a>>,
     /// Next moment at which one of these numbers changes by itself.
@@ -85,8 +91,8 @@ pub(super) fn tasks<'a>(
         .filter(|task| task.state == TaskState::Running && !is_lost(task))
         .collect();
     let mut next: Option<Duration> = None;
-    let mut for_at_least = |task: &Task, time: Duration| {
-        let remaining = time.saturating_sub(age(task, now));
+    let mut has_lasted = |moment: Option<Timestamp>, time: Duration| {
+        let remaining = time.saturating_sub(since(moment, now));
         if !remaining.is_zero() {
             next = Some(next.map_or(remaining, |next| next.min(remaining)));
         }
@@ -95,12 +101,15 @@ pub(super) fn tasks<'a>(
     let ready = running
         .iter()
         .copied()
-        .filter(|task| is_updated(task) && for_at_least(task, STEADY))
+        .filter(|task| is_updated(task) && has_lasted(changed(task), STEADY))
         .collect();
     let available = running
         .iter()
-        .filter(|task| for_at_least(task, monitor))
+        .filter(|task| has_lasted(changed(task), monitor))
         .count();
+    let crowded = seconds_in_place(service, &meant)
+        .into_iter()
+        .find(|task| has_lasted(task.created_at, CROWDED));
     let mut failures: Vec<Failure<'_>> = of_service
         .iter()
         .copied()
@@ -126,6 +135,10 @@ pub(super) fn tasks<'a>(
             .copied()
             .filter(|task| is_lost(task) && task.state <= TaskState::Running)
             .collect(),
+        crowded: crowded.map(|task| match task.slot {
+            0 => format!("tasks[node {}]", task.node_id),
+            slot => format!("tasks[slot {slot}]"),
+        }),
         meant,
         running,
         ready,
@@ -133,6 +146,28 @@ pub(super) fn tasks<'a>(
         failures,
         next,
     }
+}
+
+/// Tasks beside an older one in the same slot (of a global service: on the same node) while nothing is
+/// being updated. A task that is restarted just as an update looks at its slot is not seen by that
+/// update (Engine 20.10), and the Swarm does not look again before the next one. Where it stands still
+/// until a person decides, nothing is to be touched.
+fn seconds_in_place<'a>(service: &Service, meant: &[&'a Task]) -> Vec<&'a Task> {
+    let rests = service.update.as_ref().is_none_or(|update| {
+        matches!(
+            update.state,
+            UpdateState::Completed | UpdateState::RollbackCompleted
+        )
+    });
+    let mut taken = BTreeSet::new();
+    meant
+        .iter()
+        .copied()
+        .filter(|task| {
+            let node = if task.slot == 0 { &*task.node_id } else { "" };
+            rests && !taken.insert((task.slot, node))
+        })
+        .collect()
 }
 
 /// Is a task of this template one of the wanted one? A difference in constraints alone is none:
@@ -155,11 +190,15 @@ pub(crate) fn same_template(task: &TaskSpec, wanted: &TaskSpec) -> bool {
         && task.force_update == *force_update
 }
 
-/// Time since the task's state was reported. A time in the future is another machine's clock (T29).
-fn age(task: &Task, now: Timestamp) -> Duration {
-    let since = task.state_since.or(task.created_at);
-    since.map_or(Duration::MAX, |since| {
-        Duration::try_from(now.duration_since(since)).unwrap_or(Duration::MAX)
+/// When the task's state was reported.
+fn changed(task: &Task) -> Option<Timestamp> {
+    task.state_since.or(task.created_at)
+}
+
+/// Time since a moment. One in the future is another machine's clock (T29).
+fn since(moment: Option<Timestamp>, now: Timestamp) -> Duration {
+    moment.map_or(Duration::MAX, |moment| {
+        Duration::try_from(now.duration_since(moment)).unwrap_or(Duration::MAX)
     })
 }
 

@@ -122,7 +122,14 @@ pub(super) fn compare<'a>(
         networks: &networks,
         constraints_hold: constraints_hold(snapshot, service, &target),
     };
-    let changes = diff(service, &target, &view);
+    let mut changes = diff(service, &target, &view);
+    // Any write makes the Swarm look at every slot: it keeps a task of the template and stops the other.
+    changes.extend(tasks.crowded.as_ref().map(|place| Change {
+        path: place.clone(),
+        before: "several".to_owned(),
+        after: "1".to_owned(),
+        restarts_tasks: false,
+    }));
     Comparison {
         service,
         desired,

@@ -5,9 +5,9 @@ use api_types::deployment::Mode;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{no, said, web_route, world, yes};
+use super::{no, said, update, web_route, world, yes};
 use crate::deployment::status;
-use crate::model::{ServiceMode, Step};
+use crate::model::{ServiceMode, Step, TaskState, UpdateState};
 use crate::testing::{World, route};
 
 #[test]
@@ -58,6 +58,55 @@ fn a_change_is_told_in_the_users_words_and_says_whether_it_restarts() {
     );
     world.converge();
     assert!(!world.service().spec.labels.contains_key("team"));
+}
+
+#[test]
+fn of_two_tasks_in_one_slot_the_swarm_is_told_to_stop_one() {
+    let mut world = world();
+    world.converge();
+    let (service, nodes) = (world.service().clone(), world.snapshot.nodes.clone());
+    let second = world.task(&service, 1, &nodes[1].id, TaskState::Running);
+    world.snapshot.tasks.push(second);
+    let plan = world.reconcile();
+    assert!(
+        plan.steps.is_empty() && plan.recheck.is_some(),
+        "one may be on its way out"
+    );
+    world.pass(10);
+    for state in [UpdateState::Updating, UpdateState::Paused] {
+        world.snapshot.services[0].update = update(&world, state);
+        assert!(world.plan().steps.is_empty(), "{state:?}");
+    }
+    world.snapshot.services[0].update = update(&world, UpdateState::Completed);
+    let plan = world.plan();
+    assert_eq!(said(&plan), ["DriftRepaired: tasks[slot 1] several -> 1"]);
+    let [
+        Step::UpdateService {
+            spec,
+            restarts_tasks: false,
+            ..
+        },
+    ] = &plan.steps[..]
+    else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(
+        **spec, service.spec,
+        "the Swarm stops one of them when it is told anything"
+    );
+    world.snapshot.tasks.pop();
+    // Of a global service every node is a place of its own.
+    world.edit(|spec| spec.mode = Mode::Global);
+    world.converge();
+    for task in &mut world.snapshot.tasks {
+        task.slot = 0;
+    }
+    assert!(world.plan().steps.is_empty());
+    world.snapshot.tasks[0].node_id.clone_from(&nodes[1].id);
+    assert_eq!(
+        said(&world.plan()),
+        ["DriftRepaired: tasks[node n2id] several -> 1"]
+    );
 }
 
 #[test]
