@@ -163,6 +163,7 @@ async fn a_second_apply_writes_nothing() -> anyhow::Result<()> {
     for i in 0..5 {
         ns.ready("deployment", &format!("web-{i}")).await?;
     }
+    ns.all_available().await?;
     let counters = async || -> anyhow::Result<(f64, f64)> {
         let metrics = world.operator.metrics().await?;
         Ok((

@@ -121,6 +121,7 @@ async fn status_is_still_when_nothing_happens() -> anyhow::Result<()> {
     let ns = shared().await?.namespace("still").await?;
     ns.kubectl.apply(&web("web", 1)).await?;
     ns.ready("deployment", "web").await?;
+    ns.all_available().await?;
     let version = async || -> anyhow::Result<String> {
         ns.kubectl
             .run(&[
@@ -132,7 +133,6 @@ async fn status_is_still_when_nothing_happens() -> anyhow::Result<()> {
             ])
             .await
     };
-    // The rollout's monitor time may still end, once.
     eventually("two seconds without a write", async || {
         let before = version().await?;
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;

@@ -147,6 +147,13 @@ impl Namespace<'_> {
         self.condition(kind, name, "Ready", "True", None).await
     }
 
+    /// Waits until all Deployments have held out for their monitor time, the last thing that is written of them.
+    pub async fn all_available(&self) -> anyhow::Result<()> {
+        let available = "--for=jsonpath={.status.availableReplicas}=1";
+        let wait = ["wait", "deployments", "--all", available, "--timeout=180s"];
+        self.kubectl.run(&wait).await.map(drop)
+    }
+
     /// Waits until an object's condition has that status (and reason) for the current generation.
     pub async fn condition(
         &self,
