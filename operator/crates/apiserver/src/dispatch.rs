@@ -224,8 +224,8 @@ async fn answer(server: &ApiServer, mut parts: Parts, body: &mut Body, trail: &m
     let work = async {
         let path = match target {
             Target::Other => {
-                let (path, headers) = (parts.uri.path(), &parts.headers);
-                return documents::answer(server, &parts.method, path, headers).await;
+                let (uri, headers) = (&parts.uri, &parts.headers);
+                return documents::answer(server, &parts.method, uri, headers).await;
             }
             Target::Resource(path) => path,
         };

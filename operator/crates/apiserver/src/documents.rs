@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -15,21 +15,22 @@ use crate::status_error::ApiError;
 const OPENID: &str = "/.well-known/openid-configuration";
 const KEYS: &str = "/openid/v1/jwks";
 
-/// Answers a path that is no resource.
+/// Answers a request for what is no resource.
 pub(crate) async fn answer(
     server: &ApiServer,
     method: &Method,
-    path: &str,
+    uri: &Uri,
     headers: &HeaderMap,
 ) -> Reply {
-    let found = read(server, path, headers).await;
+    let found = read(server, uri, headers).await;
     match *method {
         Method::GET | Method::HEAD => found,
         _ => found.and(Err(ApiError::MethodNotAllowed)),
     }
 }
 
-async fn read(server: &ApiServer, path: &str, headers: &HeaderMap) -> Reply {
+async fn read(server: &ApiServer, uri: &Uri, headers: &HeaderMap) -> Reply {
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
     let path = path
         .strip_suffix('/')
         .filter(|path| !path.is_empty())
@@ -45,7 +46,10 @@ async fn read(server: &ApiServer, path: &str, headers: &HeaderMap) -> Reply {
         _ => {
             let snapshot = server.inner.registry.snapshot();
             let found = server.inner.discovery.respond(&snapshot, path, headers);
-            let found = found.or_else(|| server.inner.openapi.respond(&snapshot, path, headers));
+            let found = found.or_else(|| {
+                let openapi = &server.inner.openapi;
+                openapi.respond(&snapshot, path, query, headers)
+            });
             match found {
                 Some(found) => Ok(found),
                 None => match path.split('/').collect::<Vec<_>>().as_slice() {

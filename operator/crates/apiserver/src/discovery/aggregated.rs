@@ -3,7 +3,7 @@
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
-use super::{groups, subresources};
+use super::{groups, resources, subresources};
 use crate::registry::{ResourceDef, Snapshot, Verb};
 
 /// The version of the aggregated form that the client prefers over the legacy one. Media
@@ -57,8 +57,8 @@ pub(super) fn document(snapshot: &Snapshot, core: bool, version: &str) -> Value 
 
 fn item(snapshot: &Snapshot, group: &str, versions: &[String]) -> Value {
     let version = |version: &String| {
-        let resources: Vec<_> = snapshot
-            .of_version(group, version)
+        let resources: Vec<_> = resources(snapshot, group, version)
+            .into_iter()
             .map(|def| resource(def))
             .collect();
         json!({"version": version, "resources": resources, "freshness": "Current"})

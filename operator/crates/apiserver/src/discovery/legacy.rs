@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{groups, subresources};
+use super::{groups, resources, subresources};
 use crate::registry::{Backing, Conversion, ResourceDef, Snapshot, Verb, api_version};
 
 /// The document at `path`, which has no trailing slash.
@@ -54,8 +54,8 @@ fn group_entry(group: &str, versions: &[String]) -> Value {
 }
 
 fn resource_list(snapshot: &Snapshot, group: &str, version: &str) -> Option<Value> {
-    let resources: Vec<_> = snapshot
-        .of_version(group, version)
+    let resources: Vec<_> = resources(snapshot, group, version)
+        .into_iter()
         .flat_map(|def| entries(snapshot, def))
         .collect();
     let kind = json!({"kind": "APIResourceList", "apiVersion": "v1"});

@@ -11,8 +11,10 @@ mod aggregated;
 mod cache;
 mod legacy;
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use self::cache::{Document, DocumentCache};
 use crate::negotiate::{self, Form, Format};
@@ -63,7 +65,14 @@ impl Discovery {
                 )),
             })?;
         Some(match form {
-            Ok(_) => document.respond(headers),
+            Ok(_) => {
+                let mut response = document.respond(headers);
+                if version.is_some() {
+                    let public = HeaderValue::from_static("public");
+                    response.headers_mut().insert(header::CACHE_CONTROL, public);
+                }
+                response
+            }
             Err(error) => error.into_response(),
         })
     }
@@ -116,6 +125,17 @@ fn subresources(def: &ResourceDef) -> Vec<Subresource<'_>> {
     all
 }
 
+/// The resources of a group's version, by name.
+fn resources<'a>(
+    snapshot: &'a Snapshot,
+    group: &'a str,
+    version: &'a str,
+) -> Vec<&'a Arc<ResourceDef>> {
+    let mut found: Vec<_> = snapshot.of_version(group, version).collect();
+    found.sort_by(|a, b| a.plural.cmp(&b.plural));
+    found
+}
+
 /// Groups in discovery order, each with its versions, the preferred one first.
 fn groups(snapshot: &Snapshot) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
@@ -155,7 +175,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use std::sync::Arc;
 
-    use http::{HeaderValue, StatusCode, header};
+    use http::StatusCode;
     use serde_json::{Value, json};
 
     use super::*;

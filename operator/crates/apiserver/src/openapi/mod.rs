@@ -13,15 +13,18 @@
 mod gnostic;
 mod operations;
 mod schemas;
+mod types;
 mod v2;
 mod v3;
 
-use axum::response::Response;
-use http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::discovery::{Document, DocumentCache};
 use crate::registry::Snapshot;
 
+const JSON: &str = "application/json";
 /// Media type of v2 as protobuf. Clients ask for it with `@v1.0`, which Go cannot parse in an
 /// answer, and with `.v1.0`.
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -48,28 +51,32 @@ impl OpenApi {
         &self,
         snapshot: &Snapshot,
         path: &str,
+        query: &str,
         headers: &HeaderMap,
     ) -> Option<Response> {
         let path = path.strip_suffix('/').unwrap_or(path);
         let generation = snapshot.generation;
-        let json = |value: serde_json::Value| Document::new(value.to_string(), "application/json");
+        let json = |value: serde_json::Value| Document::new(value.to_string(), JSON);
         let document = match path.strip_prefix("/openapi/")? {
-            "v2" if wants_protobuf(headers) => {
-                self.documents.get(generation, "v2 protobuf", || {
-                    Some(Document::new(
-                        gnostic::encode(&v2::document(snapshot, &self.version)),
-                        V2_PROTOBUF,
-                    ))
-                })
-            }
-            "v2" => self.documents.get(generation, "v2", || {
-                Some(json(v2::document(snapshot, &self.version)))
-            }),
+            "v2" => match accepted(headers, &[JSON, V2_PROTOBUF, V2_PROTOBUF_AT]) {
+                None => return Some(StatusCode::NOT_ACCEPTABLE.into_response()),
+                Some(JSON) => self.documents.get(generation, "v2", || {
+                    Some(json(v2::document(snapshot, &self.version)))
+                }),
+                Some(_) => self.documents.get(generation, "v2 protobuf", || {
+                    let document = v2::document(snapshot, &self.version);
+                    Some(Document::new(gnostic::encode(&document), V2_PROTOBUF))
+                }),
+            },
             "v3" => self.documents.get(generation, "v3", || {
                 let hash = |path: &str| Some(self.group_version(snapshot, path)?.hash.clone());
                 Some(json(v3::root(snapshot, hash)))
             }),
-            other => self.group_version(snapshot, other.strip_prefix("v3/")?),
+            other => {
+                let path = other.strip_prefix("v3/")?;
+                let document = self.group_version(snapshot, path)?;
+                return Some(hashed(&document, path, query, headers));
+            }
         };
         Some(document?.respond(headers))
     }
@@ -80,28 +87,63 @@ impl OpenApi {
         snapshot.of_version(group, version).next()?;
         self.documents.get(snapshot.generation, path, || {
             let document = v3::document(snapshot, group, version, &self.version);
-            Some(Document::new(document.to_string(), "application/json"))
+            Some(Document::new(document.to_string(), JSON))
         })
     }
 }
 
-/// Whether protobuf comes before JSON in what the client accepts.
-fn wants_protobuf(headers: &HeaderMap) -> bool {
+/// A document that may be asked for by its hash: who has it by that name may keep it, and who asks
+/// for another one is sent to the one that there is.
+fn hashed(document: &Document, path: &str, query: &str, headers: &HeaderMap) -> Response {
+    if accepted(headers, &[JSON]).is_none() {
+        return StatusCode::NOT_ACCEPTABLE.into_response();
+    }
+    let mut parameters = query.split('&');
+    match parameters.find_map(|one| one.strip_prefix("hash=")) {
+        None | Some("") => document.respond(headers),
+        Some(hash) if hash == document.hash => {
+            let mut response = document.respond(headers);
+            let answer = response.headers_mut();
+            let forever = HeaderValue::from_static("public, immutable");
+            answer.insert(header::CACHE_CONTROL, forever);
+            if let Some(expires) = in_a_year() {
+                answer.insert(header::EXPIRES, expires);
+            }
+            response
+        }
+        Some(_) => {
+            let there = v3::url(path, &document.hash);
+            (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, there)]).into_response()
+        }
+    }
+}
+
+fn in_a_year() -> Option<HeaderValue> {
+    let then = Timestamp::now() + SignedDuration::from_hours(365 * 24);
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    let text = printer.timestamp_to_rfc9110_string(&then).ok()?;
+    text.parse().ok()
+}
+
+/// The first of the media types that the client accepts that is served.
+fn accepted(headers: &HeaderMap, served: &[&'static str]) -> Option<&'static str> {
     let values = headers
         .get_all(header::ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok());
-    let mut media = values
+    let media = values
         .flat_map(|value| value.split(','))
         .filter_map(|clause| clause.split(';').next())
-        .map(str::trim);
-    let first = media.find(|media| {
-        matches!(
-            *media,
-            V2_PROTOBUF | V2_PROTOBUF_AT | "application/json" | "*/*"
-        )
-    });
-    matches!(first, Some(V2_PROTOBUF | V2_PROTOBUF_AT))
+        .map(str::trim)
+        .filter(|media| !media.is_empty());
+    let mut media = media.peekable();
+    if media.peek().is_none() {
+        return served.first().copied();
+    }
+    media.find_map(|media| match media {
+        "*/*" | "application/*" => served.first().copied(),
+        media => served.iter().copied().find(|one| *one == media),
+    })
 }
 
 #[cfg(test)]

@@ -161,15 +161,15 @@ const DELETE: &[Parameter] = &[
 
 const BODY_TYPES: &[&str] = &["application/json", "application/yaml"];
 const PATCH_TYPES: &[&str] = &[
-    "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
+    "application/apply-patch+yaml",
 ];
 const CORE_PATCH_TYPES: &[&str] = &[
-    "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
 ];
 
 /// Every path of a resource.
@@ -275,9 +275,6 @@ fn on_object(def: &ResourceDef, sub: &str) -> Vec<Operation> {
     let make = |method, action, parameters: &[Parameter]| {
         let mut made = operation(def, method, action, part, &[&[NAME], parameters].concat());
         made.answer = schema.clone();
-        if sub == "scale" {
-            made.gvk = ("autoscaling".into(), "v1".into(), "Scale".into());
-        }
         made
     };
     let mut operations = Vec::new();

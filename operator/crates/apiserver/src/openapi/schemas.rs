@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::autoscaling::v1::Scale;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Status};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, ObjectMeta, Status};
+use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
-use crate::registry::ResourceDef;
-use crate::schema::core;
+use super::types;
+use crate::registry::{ResourceDef, Verb};
 
 pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 pub(super) const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
@@ -18,13 +19,21 @@ pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 pub(super) const TOKEN: &str = "io.k8s.api.authentication.v1.TokenRequest";
 
-const API_VERSION_DESCRIPTION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
-const KIND_DESCRIPTION: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+/// Of `apiVersion` and of `kind`.
+type Descriptions = [&'static str; 2];
+const OF_OBJECT: Descriptions = [
+    "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+    "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+];
+const OF_EMBEDDED: Descriptions = [
+    "apiVersion defines the versioned schema of this representation of an object. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+    "kind is a string value representing the type of this object. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+];
 const METADATA_DESCRIPTION: &str = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 const LIST_METADATA_DESCRIPTION: &str = "Standard list metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 
-/// How a document refers to a named schema.
-pub(super) type Refer = fn(&str) -> Value;
+/// How a document refers to a named schema, and describes what stands there.
+pub(super) type Refer = fn(&str, Option<&str>) -> Value;
 
 /// The name of a kind's schema, as Kubernetes makes it: the group reversed for custom kinds, the
 /// Go package for those of Kubernetes.
@@ -53,32 +62,18 @@ pub(super) fn list_name(def: &ResourceDef) -> String {
     format!("{package}.{}", def.list_kind)
 }
 
-/// Adds the schemas that operations on any of these kinds refer to.
-pub(super) fn add_shared<'a>(
-    schemas: &mut Map<String, Value>,
+/// The schemas of these kinds and of their lists, with all that they and the operations on them refer
+/// to.
+pub(super) fn all<'a>(
     kinds: impl Iterator<Item = &'a Arc<ResourceDef>> + Clone,
-) {
-    schemas.insert(OBJECT_META.into(), core::object_meta().source.clone());
-    // A generated schema always converts: the tests look for each of these names.
-    let mut add = |name: &str, definition| {
-        if let Ok(definition) = definition {
-            schemas.insert(name.into(), definition);
-        }
-    };
-    add(LIST_META, core::definition::<ListMeta>());
-    add(DELETE_OPTIONS, core::definition::<DeleteOptions>());
-    add(STATUS, core::definition::<Status>());
-    if kinds.clone().any(|def| def.subresources.scale.is_some()) {
-        add(SCALE, core::definition::<Scale>());
-    }
-    if kinds.clone().any(|def| def.subresources.token) {
-        add(TOKEN, core::definition::<TokenRequest>());
-    }
+    refer: Refer,
+) -> Map<String, Value> {
+    let mut schemas = types::definitions(named_types(kinds.clone()), refer);
     let description =
         "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.";
-    add(
-        PATCH,
-        Ok(json!({"description": description, "type": "object"})),
+    schemas.insert(
+        PATCH.into(),
+        json!({"description": description, "type": "object"}),
     );
     for (name, kind) in [
         (STATUS, ("", "Status")),
@@ -91,37 +86,52 @@ pub(super) fn add_shared<'a>(
                 json!([{"group": kind.0, "version": "v1", "kind": kind.1}]);
         }
     }
-}
-
-/// Adds the schemas of a kind and of its list.
-pub(super) fn add_kind(schemas: &mut Map<String, Value>, def: &ResourceDef, refer: Refer) {
-    schemas.insert(name(def), kind(def, refer));
-    if def.supports(crate::registry::Verb::List) {
-        schemas.insert(list_name(def), list(def, refer));
+    for def in kinds {
+        let published = schemas.entry(name(def)).or_insert_with(|| kind(def, refer));
+        published["x-kubernetes-group-version-kind"] = gvk(def, &def.kind);
+        if def.supports(Verb::List) {
+            schemas.insert(list_name(def), list(def, refer));
+        }
     }
+    schemas
 }
 
+/// The types of Kubernetes that these kinds, and operations on them, refer to.
+fn named_types<'a>(kinds: impl Iterator<Item = &'a Arc<ResourceDef>> + Clone) -> SchemaGenerator {
+    let mut types = SchemaGenerator::default();
+    types.subschema_for::<ObjectMeta>();
+    types.subschema_for::<ListMeta>();
+    types.subschema_for::<DeleteOptions>();
+    types.subschema_for::<Status>();
+    if kinds.clone().any(|def| def.subresources.scale.is_some()) {
+        types.subschema_for::<Scale>();
+    }
+    if kinds.clone().any(|def| def.subresources.token) {
+        types.subschema_for::<TokenRequest>();
+    }
+    for publish in kinds.filter_map(|def| def.schema.published) {
+        publish(&mut types);
+    }
+    types
+}
+
+/// The schema of a custom kind, in which nothing has a name but metadata.
 fn kind(def: &ResourceDef, refer: Refer) -> Value {
     let mut schema = match &def.schema.source {
         Value::Object(source) => source.clone(),
         _ => Map::new(),
     };
     schema.entry("type").or_insert_with(|| "object".into());
-    if def.custom {
-        complete(&mut schema, refer);
-    }
+    complete(&mut schema, refer);
     let properties = schema.entry("properties").or_insert_with(|| json!({}));
     if let Some(properties) = properties.as_object_mut() {
         object_fields(
             properties,
-            described(refer(OBJECT_META), METADATA_DESCRIPTION),
+            OF_OBJECT,
+            refer(OBJECT_META, Some(METADATA_DESCRIPTION)),
         );
     }
-    schema.insert(
-        "x-kubernetes-group-version-kind".into(),
-        gvk(def, &def.kind),
-    );
-    if def.custom && !def.selectable_fields.is_empty() {
+    if !def.selectable_fields.is_empty() {
         let field = |path: &String| json!({"fieldPath": path});
         let fields = def.selectable_fields.iter().map(field).collect();
         schema.insert("x-kubernetes-selectable-fields".into(), fields);
@@ -152,8 +162,8 @@ fn complete(node: &mut Map<String, Value>, refer: Refer) {
     if says(node, "x-kubernetes-embedded-resource") {
         let properties = node.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {
-            let metadata = described(refer(OBJECT_META), METADATA_DESCRIPTION);
-            object_fields(properties, metadata);
+            let metadata = refer(OBJECT_META, Some(METADATA_DESCRIPTION));
+            object_fields(properties, OF_EMBEDDED, metadata);
         }
         node.entry("required")
             .or_insert_with(|| json!(["kind", "apiVersion"]));
@@ -164,12 +174,16 @@ fn list(def: &ResourceDef, refer: Refer) -> Value {
     let mut properties = Map::new();
     object_fields(
         &mut properties,
-        described(refer(LIST_META), LIST_METADATA_DESCRIPTION),
+        OF_OBJECT,
+        refer(LIST_META, Some(LIST_METADATA_DESCRIPTION)),
     );
-    let description = format!("List of {}.", def.plural);
+    let description = format!(
+        "List of {}. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md",
+        def.plural
+    );
     properties.insert(
         "items".into(),
-        json!({"description": description, "type": "array", "items": refer(&name(def))}),
+        json!({"description": description, "type": "array", "items": refer(&name(def), None)}),
     );
     json!({
         "description": format!("{} is a list of {}", def.list_kind, def.kind),
@@ -178,22 +192,14 @@ fn list(def: &ResourceDef, refer: Refer) -> Value {
     })
 }
 
-fn object_fields(properties: &mut Map<String, Value>, metadata: Value) {
-    for (field, description) in [
-        ("apiVersion", API_VERSION_DESCRIPTION),
-        ("kind", KIND_DESCRIPTION),
-    ] {
+fn object_fields(properties: &mut Map<String, Value>, descriptions: Descriptions, metadata: Value) {
+    for (field, description) in ["apiVersion", "kind"].into_iter().zip(descriptions) {
         properties.insert(
             field.into(),
             json!({"description": description, "type": "string"}),
         );
     }
     properties.insert("metadata".into(), metadata);
-}
-
-fn described(mut schema: Value, description: &str) -> Value {
-    schema["description"] = description.into();
-    schema
 }
 
 fn gvk(def: &ResourceDef, kind: &str) -> Value {

@@ -8,15 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::operations::{self, Operation};
 use super::schemas;
+use super::types::{INT_OR_STRING, QUANTITY};
 use crate::registry::Snapshot;
 
 /// The whole document; `api` is the version of the API.
 pub(super) fn document(snapshot: &Snapshot, api: &str) -> Value {
-    let mut definitions = Map::new();
+    let mut definitions = schemas::all(snapshot.resources.iter(), refer);
     let mut paths = Map::new();
-    schemas::add_shared(&mut definitions, snapshot.resources.iter());
     for def in &snapshot.resources {
-        schemas::add_kind(&mut definitions, def, refer);
         for item in operations::paths(def) {
             let methods = item
                 .operations
@@ -25,15 +24,30 @@ pub(super) fn document(snapshot: &Snapshot, api: &str) -> Value {
             paths.insert(item.path, Value::Object(methods.collect()));
         }
     }
-    definitions.values_mut().for_each(reduce);
+    for schema in definitions.values_mut() {
+        if schema["x-kubernetes-preserve-unknown-fields"] == true {
+            let kinds = schema["x-kubernetes-group-version-kind"].take();
+            *schema = json!({"type": "object", "x-kubernetes-group-version-kind": kinds});
+        }
+        reduce(schema);
+    }
+    for name in [QUANTITY, INT_OR_STRING] {
+        if let Some(either) = definitions.get_mut(name) {
+            either["type"] = "string".into();
+        }
+    }
     json!({
         "swagger": "2.0", "info": {"title": "Kubernetes", "version": api},
         "paths": paths, "definitions": definitions,
     })
 }
 
-fn refer(name: &str) -> Value {
-    json!({"$ref": format!("#/definitions/{name}")})
+fn refer(name: &str, description: Option<&str>) -> Value {
+    let mut reference = json!({"$ref": format!("#/definitions/{name}")});
+    if let Some(text) = description {
+        reference["description"] = text.into();
+    }
+    reference
 }
 
 /// Rewrites a schema and those below it to what v2 can say.
@@ -41,20 +55,18 @@ fn reduce(schema: &mut Value) {
     let Some(node) = schema.as_object_mut() else {
         return;
     };
-    for keyword in ["allOf", "anyOf", "oneOf", "not", "default", "example"] {
+    for keyword in ["allOf", "anyOf", "oneOf", "not", "default"] {
         node.remove(keyword);
     }
     let flag = |node: &Map<String, Value>, name: &str| node.get(name) == Some(&Value::Bool(true));
-    if flag(node, "x-kubernetes-int-or-string") {
-        node.insert("type".into(), "string".into());
-        node.insert("format".into(), "int-or-string".into());
-    }
     let nullable = flag(node, "nullable");
     node.remove("nullable");
     if nullable || flag(node, "x-kubernetes-preserve-unknown-fields") {
         // kubectl fails on the contents of what has no type.
-        for keyword in ["properties", "items", "additionalProperties", "required"] {
-            node.remove(keyword);
+        node.remove("properties");
+        node.remove("items");
+        if flag(node, "x-kubernetes-embedded-resource") {
+            node.remove("required");
         }
         let composed = node
             .get("type")
@@ -62,10 +74,6 @@ fn reduce(schema: &mut Value) {
         if nullable || composed {
             node.remove("type");
         }
-    }
-    if nullable {
-        node.remove("format");
-        node.remove("enum");
     }
     require_no_nullable(node);
     for keyword in ["items", "additionalProperties"] {
@@ -109,12 +117,12 @@ fn operation(operation: &Operation) -> Value {
         let required = operation.action != "delete" && operation.action != "deletecollection";
         parameters.insert(
             0,
-            json!({"name": "body", "in": "body", "required": required, "schema": refer(body)}),
+            json!({"name": "body", "in": "body", "required": required, "schema": refer(body, None)}),
         );
     }
     let mut responses = json!({"401": {"description": "Unauthorized"}});
     for (code, name) in operations::answers(operation.action) {
-        responses[code] = json!({"description": name, "schema": refer(&operation.answer)});
+        responses[code] = json!({"description": name, "schema": refer(&operation.answer, None)});
     }
     let (group, version, kind) = &operation.gvk;
     json!({
@@ -135,12 +143,16 @@ mod tests {
     fn what_v2_cannot_say_is_left_out() {
         let cases = [
             (
-                json!({"x-kubernetes-int-or-string": true, "anyOf": [{}]}),
-                json!({"x-kubernetes-int-or-string": true, "type": "string", "format": "int-or-string"}),
+                json!({"x-kubernetes-int-or-string": true, "anyOf": [{}], "default": 1}),
+                json!({"x-kubernetes-int-or-string": true}),
             ),
             (
-                json!({"type": "string", "nullable": true, "enum": ["a"], "description": "d"}),
-                json!({"description": "d"}),
+                json!({"type": "string", "format": "byte", "nullable": true, "description": "d"}),
+                json!({"format": "byte", "description": "d"}),
+            ),
+            (
+                json!({"type": "object", "nullable": true, "required": ["a"], "properties": {"a": {}}}),
+                json!({"required": ["a"]}),
             ),
             (
                 json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": {}}}),

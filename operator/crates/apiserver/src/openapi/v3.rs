@@ -14,7 +14,7 @@ pub(super) fn root(snapshot: &Snapshot, hash: impl Fn(&str) -> Option<String>) -
         } else {
             format!("apis/{group}/{version}")
         };
-        let url = format!("/openapi/v3/{path}?hash={}", hash(&path)?);
+        let url = url(&path, &hash(&path)?);
         Some((path, json!({"serverRelativeURL": url})))
     };
     let paths: Map<_, _> = snapshot
@@ -23,6 +23,11 @@ pub(super) fn root(snapshot: &Snapshot, hash: impl Fn(&str) -> Option<String>) -
         .filter_map(entry)
         .collect();
     json!({"paths": paths})
+}
+
+/// Where a document is, by its hash.
+pub(super) fn url(path: &str, hash: &str) -> String {
+    format!("/openapi/v3/{path}?hash={hash}")
 }
 
 /// Group and version of `api/v1` or `apis/G/V`.
@@ -36,11 +41,9 @@ pub(super) fn parse_path(path: &str) -> Option<(&str, &str)> {
 
 /// The document of one group and version.
 pub(super) fn document(snapshot: &Snapshot, group: &str, version: &str, api: &str) -> Value {
-    let mut components = Map::new();
+    let components = schemas::all(snapshot.of_version(group, version), refer);
     let mut paths = Map::new();
-    schemas::add_shared(&mut components, snapshot.of_version(group, version));
     for def in snapshot.of_version(group, version) {
-        schemas::add_kind(&mut components, def, refer);
         for item in operations::paths(def) {
             let methods = item
                 .operations
@@ -56,8 +59,11 @@ pub(super) fn document(snapshot: &Snapshot, group: &str, version: &str, api: &st
 }
 
 /// In 3.0 nothing may stand beside a `$ref`, so it is wrapped for the description to have a place.
-fn refer(name: &str) -> Value {
-    json!({"allOf": [reference(name)]})
+fn refer(name: &str, description: Option<&str>) -> Value {
+    match description {
+        Some(text) => json!({"description": text, "allOf": [reference(name)]}),
+        None => reference(name),
+    }
 }
 
 fn reference(name: &str) -> Value {

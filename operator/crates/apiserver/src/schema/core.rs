@@ -223,6 +223,19 @@ const ATOMIC_MAPS: &[&str] = &[
     "rbac.v1.Subject",
 ];
 
+/// Fields that k8s-openapi has always there, and that may be missing: type, field.
+const OPTIONAL: &[(&str, &str)] = &[
+    ("core.v1.LocalObjectReference", "name"),
+    ("core.v1.ConfigMapEnvSource", "name"),
+    ("core.v1.ConfigMapKeySelector", "name"),
+    ("core.v1.ConfigMapProjection", "name"),
+    ("core.v1.ConfigMapVolumeSource", "name"),
+    ("core.v1.SecretEnvSource", "name"),
+    ("core.v1.SecretKeySelector", "name"),
+    ("core.v1.SecretProjection", "name"),
+    ("rbac.v1.RoleRef", "apiGroup"),
+];
+
 /// Types whose values may be any JSON.
 const FREE_FORM: &[&str] = &[
     "apiextensions.v1.JSON",
@@ -248,6 +261,8 @@ pub fn object_meta() -> &'static Schema {
 pub fn schema<T: JsonSchema>() -> Result<Schema, SchemaError> {
     let named = named::<T>()?;
     let mut schema = Schema::parse(&without_names(named.clone()))?;
+    schema.source = Value::Null;
+    schema.published = Some(SchemaGenerator::subschema_for::<T>);
     set_names(&mut schema, &named);
     if let Some(metadata) = schema.properties.get_mut("metadata") {
         Arc::make_mut(metadata).set_zeros();
@@ -321,6 +336,36 @@ fn named<T: JsonSchema>() -> Result<Value, SchemaError> {
     Converter { definitions }.definition(&name, &root, &mut vec![name.to_string()])
 }
 
+/// Whether values of the type `name` may be any JSON.
+pub(crate) fn is_free_form(name: &str) -> bool {
+    FREE_FORM.iter().any(|suffix| is(name, suffix))
+}
+
+fn is(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix)
+        .is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// What k8s-openapi does not say of a type: how its lists and it itself merge; and what it says
+/// too much.
+pub(crate) fn complete(type_name: &str, schema: &mut Map<String, Value>) {
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|field| {
+            let optional = |(suffix, name): &(&str, &str)| field == name && is(type_name, suffix);
+            field != "metadata" && !OPTIONAL.iter().any(optional)
+        });
+        if required.is_empty() {
+            schema.remove("required");
+        }
+    }
+    if ATOMIC_MAPS.iter().any(|suffix| is(type_name, suffix)) {
+        schema.insert("x-kubernetes-map-type".into(), "atomic".into());
+    }
+    for entry in MERGED_LISTS.iter().filter(|entry| is(type_name, entry.0)) {
+        annotate(schema, entry);
+    }
+}
+
 struct Converter<'a> {
     definitions: &'a Map<String, Value>,
 }
@@ -333,36 +378,21 @@ impl Converter<'_> {
         source: &Value,
         open: &mut Vec<String>,
     ) -> Result<Value, SchemaError> {
-        let named = |suffix: &&str| {
-            name.strip_suffix(*suffix)
-                .is_some_and(|rest| rest.ends_with('.'))
-        };
-        if FREE_FORM.iter().any(named) {
+        if is_free_form(name) {
             return Ok(free_form(source));
         }
         let mut node = self.node(source, open)?;
         let Some(map) = node.as_object_mut() else {
             return Ok(node);
         };
-        if let Some(required) = map.get_mut("required").and_then(Value::as_array_mut) {
-            required.retain(|field| field != "metadata");
-            if required.is_empty() {
-                map.remove("required");
-            }
-        }
-        if named(&"api.resource.Quantity") {
+        if is(name, "api.resource.Quantity") {
             map.insert("format".into(), QUANTITY.into());
         }
-        if ATOMIC_MAPS.iter().any(named) {
-            map.insert("x-kubernetes-map-type".into(), "atomic".into());
-        }
+        complete(name, map);
         // As Go writes it: the last part of the package, and the type.
         let mut parts = name.rsplitn(3, '.');
         if let (Some(last), Some(package)) = (parts.next(), parts.next()) {
             map.insert(NAME.into(), format!("{package}.{last}").into());
-        }
-        for entry in MERGED_LISTS.iter().filter(|entry| named(&entry.0)) {
-            annotate(map, entry);
         }
         Ok(node)
     }

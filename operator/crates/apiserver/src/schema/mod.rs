@@ -31,8 +31,11 @@ use crate::validation::cel::Rule;
 /// One node of a schema, parsed. The fields are those of `JSONSchemaProps`.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
-    /// The JSON that was parsed, for publishing; on the root only (`Null` below it).
+    /// The JSON that was parsed, for publishing; on the root only (`Null` below it, and for types of
+    /// Kubernetes).
     pub source: Value,
+    /// Where this is a type of Kubernetes: has a generator make the schemas that are published of it.
+    pub published: Option<fn(&mut schemars::SchemaGenerator) -> schemars::Schema>,
     /// `type`; `None` when unset (int-or-string, preserve-unknown).
     pub kind: Option<Kind>,
     /// `properties`.
