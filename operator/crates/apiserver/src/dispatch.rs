@@ -86,7 +86,8 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     };
     let query = request.uri().query().unwrap_or_default();
     let pretty = negotiate::pretty::wanted(query, request.headers());
-    let yaml = negotiate::form(request.headers()).is_ok_and(|form| form.format == Format::Yaml);
+    let accept = request.headers().get_all(header::ACCEPT).iter();
+    let accept: Vec<_> = accept.cloned().collect();
     let (parts, mut body) = request.into_parts();
     let run = AssertUnwindSafe(answer(&server, parts, &mut body, &mut trail))
         .catch_unwind()
@@ -120,7 +121,10 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     record(&server, &span, &trail, response.status(), started.elapsed());
     end(trail.audit, &mut response);
     request_body::drain(body);
-    match (pretty, yaml) {
+    let in_yaml =
+        || negotiate::form_of(accept.iter()).is_ok_and(|form| form.format == Format::Yaml);
+    let refused = response.status().as_u16() >= 400;
+    match (pretty, refused && in_yaml()) {
         (_, true) => negotiate::pretty::refusal_in_yaml(response).await,
         (true, _) => negotiate::pretty::print(response).await,
         _ => response,

@@ -79,7 +79,7 @@ impl Strategy for SecretStrategy {
         problems
     }
 
-    fn warnings(&self, object: &Value) -> Vec<String> {
+    fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
         if object["type"] != TLS {
             return Vec::new();
         }
@@ -238,11 +238,11 @@ mod tests {
                 .map(|text| format!("tls: {text}"))
                 .into_iter()
                 .collect();
-            assert_eq!(SecretStrategy.warnings(&secret), expected);
+            assert_eq!(SecretStrategy.warnings(&secret, None), expected);
         }
         assert!(
             SecretStrategy
-                .warnings(&json!({"type": "Opaque"}))
+                .warnings(&json!({"type": "Opaque"}), None)
                 .is_empty()
         );
     }

@@ -114,7 +114,7 @@ impl Call {
         if self.def.custom {
             self.warn(validation::meta::warnings(new, old));
         }
-        self.warn(self.def.strategy.warnings(new));
+        self.warn(self.def.strategy.warnings(new, old));
     }
 
     /// Who writes, for managed fields: `fieldManager`, or the user agent up to its first `/`.

@@ -74,7 +74,7 @@ fn visit_items(
 
 /// Whether a map may have fields that its schema does not list.
 fn is_open(schema: &Schema) -> bool {
-    schema.preserve_unknown || schema.properties.is_empty()
+    schema.preserve_unknown || schema.additional_any == Some(true) || schema.properties.is_empty()
 }
 
 fn expect(schema: &Schema, kind: Kind, value: &Value) -> Result<(), String> {

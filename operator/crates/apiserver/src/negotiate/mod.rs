@@ -20,12 +20,15 @@ use crate::status_error::ApiError;
 /// # Errors
 /// `NotAcceptable` when none of what it accepts is served.
 pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
-    // Several headers of one name are one list.
-    let values: Vec<&str> = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
+    form_of(headers.get_all(header::ACCEPT).iter())
+}
+
+/// The same, of the values of `Accept`: several headers of one name are one list.
+///
+/// # Errors
+/// As [`form`].
+pub(crate) fn form_of<'v>(accept: impl Iterator<Item = &'v HeaderValue>) -> Result<Form, ApiError> {
+    let values: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
     let joined = values.join(",");
     accept::negotiate(Some(&joined)).ok_or_else(|| {
         let message =

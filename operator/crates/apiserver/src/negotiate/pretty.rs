@@ -35,7 +35,7 @@ pub(crate) async fn print(response: Response) -> Response {
 
 /// A refusal in YAML, for those who asked for that.
 pub(crate) async fn refusal_in_yaml(response: Response) -> Response {
-    if response.status().as_u16() < 400 || !is_json(&response) {
+    if !is_json(&response) {
         return response;
     }
     let mut response = rewritten(response, |json| {

@@ -83,7 +83,7 @@ pub trait Strategy: Send + Sync {
         false
     }
     /// What whoever writes this should know although it is valid.
-    fn warnings(&self, _object: &Value) -> Vec<String> {
+    fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
         Vec::new()
     }
     /// Is this kind a view of something outside, which one user keeps up and all others only read?

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceValidation;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -254,6 +255,16 @@ pub fn object_meta() -> &'static Schema {
     &SCHEMA
 }
 
+/// The schema of schemas, as definitions have them. Those in it are cut off, and known by their name.
+pub fn json_schema_props() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let around = schema::<CustomResourceValidation>().unwrap_or_default();
+        let inside = around.properties.get("openAPIV3Schema");
+        inside.map(|found| Schema::clone(found)).unwrap_or_default()
+    });
+    &SCHEMA
+}
+
 /// The schema of a type of k8s-openapi, ready for use. Metadata is always held in typed fields.
 ///
 /// # Errors
@@ -379,7 +390,7 @@ impl Converter<'_> {
         open: &mut Vec<String>,
     ) -> Result<Value, SchemaError> {
         if is_free_form(name) {
-            return Ok(free_form(source));
+            return Ok(free_form(name, source));
         }
         let mut node = self.node(source, open)?;
         let Some(map) = node.as_object_mut() else {
@@ -389,17 +400,13 @@ impl Converter<'_> {
             map.insert("format".into(), QUANTITY.into());
         }
         complete(name, map);
-        // As Go writes it: the last part of the package, and the type.
-        let mut parts = name.rsplitn(3, '.');
-        if let (Some(last), Some(package)) = (parts.next(), parts.next()) {
-            map.insert(NAME.into(), format!("{package}.{last}").into());
-        }
+        map.insert(NAME.into(), go_name(name).into());
         Ok(node)
     }
 
     fn node(&self, source: &Value, open: &mut Vec<String>) -> Result<Value, SchemaError> {
         let Some(source) = source.as_object() else {
-            return Ok(free_form(&Value::Null));
+            return Ok(free_form("", &Value::Null));
         };
         let mut out = Map::new();
         if let Some(target) = source.get("$ref").and_then(Value::as_str) {
@@ -443,7 +450,7 @@ impl Converter<'_> {
         };
         let source = self.definitions.get(name).ok_or_else(dangling)?;
         if open.iter().any(|outer| outer == name) {
-            return Ok(free_form(source));
+            return Ok(free_form(name, source));
         }
         open.push(name.into());
         let resolved = self.definition(name, source, open);
@@ -458,9 +465,15 @@ fn merge(into: &mut Map<String, Value>, from: Value) {
     }
 }
 
-/// A node of which only the description is kept.
-fn free_form(source: &Value) -> Value {
-    let mut out = json!({"x-kubernetes-preserve-unknown-fields": true});
+/// The name of a type as Go writes it: the last part of the package, and the type.
+fn go_name(name: &str) -> &str {
+    let package = name.rfind('.').and_then(|last| name[..last].rfind('.'));
+    package.map_or(name, |dot| &name[dot + 1..])
+}
+
+/// A node of which only name and description are kept.
+fn free_form(name: &str, source: &Value) -> Value {
+    let mut out = json!({"x-kubernetes-preserve-unknown-fields": true, NAME: go_name(name)});
     if let Some(description) = source.get("description") {
         out["description"] = description.clone();
     }

@@ -44,13 +44,15 @@ pub struct Schema {
     pub required: Vec<String>,
     /// `additionalProperties`, when it is a schema.
     pub additional: Option<Arc<Schema>>,
+    /// `additionalProperties`, when it says only whether there may be any: nothing in them is specified.
+    pub additional_any: Option<bool>,
     /// `items`.
     pub items: Option<Arc<Schema>>,
     /// `default`.
     pub default: Option<Value>,
     /// `nullable`.
     pub nullable: bool,
-    /// `x-kubernetes-preserve-unknown-fields`, or `additionalProperties: true`.
+    /// `x-kubernetes-preserve-unknown-fields`.
     pub preserve_unknown: bool,
     /// `x-kubernetes-int-or-string`.
     pub int_or_string: bool,
@@ -100,6 +102,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The type of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "object" => Kind::Object,
+            "array" => Kind::Array,
+            "string" => Kind::String,
+            "integer" => Kind::Integer,
+            "number" => Kind::Number,
+            "boolean" => Kind::Boolean,
+            _ => return None,
+        })
+    }
+
     /// The name in a schema and in error messages.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -31,14 +31,23 @@ impl Schema {
         node(source, &Place::Root, Part::Bare)
     }
 
-    /// Parses the schema of a custom resource's version, as it was accepted once, and adds what every
-    /// object has: `apiVersion`, `kind` and `metadata` with the schema of `ObjectMeta`. Rules that
-    /// are not accepted any more refuse every value.
+    /// As [`Schema::parse`], of a schema that may have been accepted long ago: rules that are not
+    /// accepted any more refuse every value, and defaults are taken as they are, but for fields that
+    /// are not known.
+    ///
+    /// # Errors
+    /// As [`Schema::parse`].
+    pub fn stored(source: &Value) -> Result<Self, SchemaError> {
+        node(source, &Place::Root, Part::Stored)
+    }
+
+    /// Parses the schema of a custom resource's version, as [`Schema::stored`], and adds what every
+    /// object has: `apiVersion`, `kind` and `metadata` with the schema of `ObjectMeta`.
     ///
     /// # Errors
     /// As [`Schema::parse`]; also when the root is not of type object.
     pub fn custom_resource(source: &Value) -> Result<Self, SchemaError> {
-        let mut schema = node(source, &Place::Root, Part::Stored)?;
+        let mut schema = Self::stored(source)?;
         schema.source = source.clone();
         if schema.kind != Some(Kind::Object) {
             return Err(SchemaError::NotSupported {
@@ -85,7 +94,7 @@ fn add_object_fields(schema: &mut Schema) {
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Whole,
-    /// All, but rules that do not compile are left to the values.
+    /// All, but rules and defaults may be wrong.
     Stored,
     /// All but rules and defaults.
     Bare,
@@ -175,7 +184,7 @@ fn node(source: &Value, place: &Place<'_>, part: Part) -> Result<Schema, SchemaE
         mark(&mut schema);
         return Ok(schema);
     }
-    keywords.default(&mut schema)?;
+    keywords.default(&mut schema, part)?;
     let root = matches!(place, Place::Root);
     if part == Part::Stored {
         schema.rules = cel::compile_stored(source, &schema, root);
@@ -314,22 +323,12 @@ impl Keywords<'_> {
         let Some(name) = self.text("type")?.filter(|name| !name.is_empty()) else {
             return Ok(None);
         };
-        let kind = match name {
-            "object" => Kind::Object,
-            "array" => Kind::Array,
-            "string" => Kind::String,
-            "integer" => Kind::Integer,
-            "number" => Kind::Number,
-            "boolean" => Kind::Boolean,
-            _ => {
-                return Err(SchemaError::NotSupported {
-                    path: self.place.at("type"),
-                    value: name.into(),
-                    supported: r#""array", "boolean", "integer", "number", "object", "string""#,
-                });
-            }
+        let unknown = || SchemaError::NotSupported {
+            path: self.place.at("type"),
+            value: name.into(),
+            supported: r#""array", "boolean", "integer", "number", "object", "string""#,
         };
-        Ok(Some(kind))
+        Kind::named(name).map(Some).ok_or_else(unknown)
     }
 
     fn list_type(&self) -> Result<ListType, SchemaError> {
@@ -416,8 +415,8 @@ impl Keywords<'_> {
             None => {}
         }
         match self.get("additionalProperties") {
-            None | Some(Value::Bool(false)) => {}
-            Some(Value::Bool(true)) => schema.preserve_unknown = true,
+            None => {}
+            Some(Value::Bool(any)) => schema.additional_any = Some(*any),
             Some(source) => {
                 let place = Place::Keyword(self.place, "additionalProperties");
                 schema.additional = Some(Arc::new(node(source, &place, part)?));
@@ -538,7 +537,7 @@ impl Keywords<'_> {
     }
 
     /// A default must survive pruning and satisfy its schema, or it would break every object.
-    fn default(&self, schema: &mut Schema) -> Result<(), SchemaError> {
+    fn default(&self, schema: &mut Schema, part: Part) -> Result<(), SchemaError> {
         let Some(value) = self.get("default") else {
             return Ok(());
         };
@@ -550,6 +549,11 @@ impl Keywords<'_> {
         // Nulls that mean nothing go, as from every object, or the next write would change it.
         let mut default = value.clone();
         schema.drop_nulls(&mut default);
+        if part == Part::Stored {
+            schema.prune(&mut default);
+            schema.default = Some(default);
+            return Ok(());
+        }
         let mut filled = default.clone();
         if let Some(unknown) = schema.prune(&mut filled).first() {
             return Err(refuse(format!("must not have unknown fields: {unknown:?}")));

@@ -7,24 +7,33 @@ use crate::validation::Path;
 
 impl Schema {
     /// Removes unknown fields and returns their paths (`spec.imge`), sorted, as they appear in
-    /// strict decoding errors. Below a field that preserves unknown fields only what is
-    /// specified is pruned.
+    /// strict decoding errors. Below a field that preserves unknown fields, or in a list that does,
+    /// only what is specified is pruned.
     pub fn prune(&self, value: &mut Value) -> Vec<String> {
         let mut unknown = Vec::new();
-        prune(value, Some(self), &Path::root(), &mut unknown);
+        prune(value, Some(self), false, &Path::root(), &mut unknown);
         unknown.sort();
         unknown
     }
 }
 
-/// `schema` is `None` below an item or field of which nothing is specified.
-fn prune(value: &mut Value, schema: Option<&Schema>, path: &Path<'_>, unknown: &mut Vec<String>) {
-    let preserve = schema.is_some_and(|schema| schema.preserve_unknown);
+/// `schema` is `None` below an item or field of which nothing is specified. Items of a list whose
+/// unknown fields are `kept` keep theirs.
+fn prune(
+    value: &mut Value,
+    schema: Option<&Schema>,
+    kept: bool,
+    path: &Path<'_>,
+    unknown: &mut Vec<String>,
+) {
+    let preserve = kept || schema.is_some_and(|schema| schema.preserve_unknown);
+    let any = schema.is_some_and(|schema| schema.additional_any.is_some());
     match value {
         Value::Object(fields) => fields.retain(|name, field| {
             let path = path.field(name);
             match schema.and_then(|schema| schema.field(name)) {
-                Some(below) => prune(field, Some(below), &path, unknown),
+                Some(below) => prune(field, Some(below), false, &path, unknown),
+                None if any => prune(field, None, false, &path, unknown),
                 None if preserve => {}
                 None => {
                     unknown.push(path.to_string());
@@ -39,7 +48,7 @@ fn prune(value: &mut Value, schema: Option<&Schema>, path: &Path<'_>, unknown: &
                 return;
             }
             for (index, item) in items.iter_mut().enumerate() {
-                prune(item, below, &path.index(index), unknown);
+                prune(item, below, preserve, &path.index(index), unknown);
             }
         }
         _ => {}
@@ -90,6 +99,24 @@ mod tests {
             json!({"free": {"x": [{"y": 1}]}, "known": {"a": "1"}})
         );
         assert_eq!(unknown, ["known.b"]);
+    }
+
+    #[test]
+    fn lists_preserve_in_their_items_and_any_fields_have_none_of_their_own() {
+        let known = json!({"type": "object", "properties": {"a": {"type": "object"}}});
+        let schema = json!({"type": "object", "properties": {
+            "list": {"type": "array", "x-kubernetes-preserve-unknown-fields": true, "items": {"type": "array", "items": known}},
+            "any": {"type": "object", "additionalProperties": true, "properties": {"a": known}},
+        }});
+        let (value, unknown) = pruned(
+            schema,
+            json!({"list": [[{"a": {"b": 1}, "c": {"d": 2}}]], "any": {"a": {"a": {}, "b": 1}, "c": {"d": 2}, "e": 3}}),
+        );
+        assert_eq!(
+            value,
+            json!({"list": [[{"a": {}, "c": {"d": 2}}]], "any": {"a": {"a": {}}, "c": {}, "e": 3}})
+        );
+        assert_eq!(unknown, ["any.a.b", "any.c.d", "list[0][0].a.b"]);
     }
 
     #[test]

@@ -269,6 +269,7 @@ const PATTERNS: &[(&str, &str)] = &[
         " time",
         "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})$",
     ),
+    (" unprintable", r"[^\p{L}\p{M}\p{N}\p{P}\p{S} ]"),
     (" amount", r"[0-9]+\s*([A-Za-zµ]+)"),
     (
         " atoms",
@@ -301,6 +302,11 @@ const PATTERNS: &[(&str, &str)] = &[
         r"^rgb\((\s*(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])\s*(,|\)$)){3}",
     ),
 ];
+
+/// Where a text first has a character that cannot be printed, as any space but the plain one.
+pub(crate) fn unprintable(text: &str) -> Option<usize> {
+    Some(compiled(" unprintable")?.find(text)?.start())
+}
 
 /// Unknown formats are ignored.
 fn pattern(name: &str, text: &str) -> bool {

@@ -141,7 +141,8 @@ fn status_errors(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<Field
     found
 }
 
-/// Checks a value that is no whole object, as a default in a schema.
+/// Checks a value that is no whole object, as a default in a schema. Rules must hold both where it is
+/// new and where it was so before.
 pub(crate) fn whole_value(schema: &Schema, value: &Value) -> Vec<FieldError> {
     let mut errors: Vec<_> = unreadable(schema, value).into_iter().collect();
     if errors.is_empty() {
@@ -149,6 +150,12 @@ pub(crate) fn whole_value(schema: &Schema, value: &Value) -> Vec<FieldError> {
     }
     if errors.is_empty() {
         errors = structural::validate(schema, value);
+    }
+    for old in [Some(value), None] {
+        if errors.is_empty() {
+            let found = cel::validate(schema, value, old);
+            errors = [found.errors, found.forgiven].concat();
+        }
     }
     errors
 }

@@ -37,23 +37,17 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// What is known is not told again.
     fn push(&mut self, error: FieldError) {
-        self.errors.push(error);
-    }
-
-    /// The errors of an alternative of the same value: what is known is not told again.
-    fn merge(&mut self, other: Outcome) {
-        self.checks += other.checks;
-        for error in other.errors {
-            if self.errors.len() > TOLD || !self.errors.contains(&error) {
-                self.errors.push(error);
-            }
+        if self.errors.len() > TOLD || !self.errors.contains(&error) {
+            self.errors.push(error);
         }
     }
 
-    fn below(&mut self, other: Outcome) {
+    /// What came of an alternative, or of a value below.
+    fn merge(&mut self, other: Outcome) {
         self.checks += other.checks;
-        self.errors.extend(other.errors);
+        other.errors.into_iter().for_each(|error| self.push(error));
     }
 
     fn wrong(&mut self, path: &Path<'_>, value: impl Into<Value>, what: fmt::Arguments<'_>) {
@@ -189,7 +183,10 @@ fn check_object(
     for (name, field) in fields {
         if let Some(below) = schema.field(name) {
             let old = old.and_then(|old| old.get(name));
-            outcome.below(node(below, field, old, &path.field(name)));
+            outcome.merge(node(below, field, old, &path.field(name)));
+        } else if schema.additional_any == Some(false) {
+            let detail = format!("{} in body is a forbidden property", path.field(name));
+            outcome.push(FieldError::invalid(path, name.as_str(), detail));
         }
     }
     for name in &schema.required {
@@ -210,7 +207,7 @@ fn check_array(
     if let Some(below) = &schema.items {
         let before = Items::of(schema, old);
         for (index, item) in items.iter().enumerate() {
-            outcome.below(node(below, item, before.get(item), &path.index(index)));
+            outcome.merge(node(below, item, before.get(item), &path.index(index)));
         }
     }
     let size = items.len() as u64;
@@ -507,13 +504,18 @@ fn keys_of<'v>(schema: &Schema, item: &'v Value) -> Vec<Option<&'v Value>> {
     keys.map(|key| item.get(key)).collect()
 }
 
-/// Equality of JSON in which 1 and 1.0 are the same number.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(left), Value::Number(right)) => {
-            left == right || left.as_f64() == right.as_f64()
+/// Is `value` this one of an enumeration? 1 and 1.0 are the same number; of a number with a fraction,
+/// the whole part is compared with a whole one, as Kubernetes does.
+fn same(one: &Value, value: &Value) -> bool {
+    match (one, value) {
+        (Value::Number(one), Value::Number(value)) => {
+            let value = value.as_f64().map(|value| match one.is_i64() {
+                true => value.trunc(),
+                false => value,
+            });
+            one.as_f64() == value
         }
-        _ => left == right,
+        _ => one == value,
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::formats;
 use crate::decode::go_name;
-use crate::schema::core::QUANTITY;
+use crate::schema::core::{self, QUANTITY};
 use crate::schema::{Kind, Schema};
 
 /// Go's decoder of base64: line breaks are allowed, and bits that do not matter.
@@ -90,11 +90,30 @@ fn node(schema: &Schema, value: &Value, place: &Place<'_>) -> Option<String> {
             });
             (!fits).then(|| wrong(&format!("number {number}"), schema, place))
         }
+        (None, value) if schema.type_name.starts_with("v1.JSONSchemaProps") => {
+            nested_schema(schema, value, place)
+        }
         (None, value) => quantity(schema, value),
         (Some(_), value) if schema.constraints.format.as_deref() == Some(QUANTITY) => {
             quantity(schema, value)
         }
         (Some(_), value) => Some(wrong(go_name(value), schema, place)),
+    }
+}
+
+/// A schema in a schema, or what may stand for one.
+fn nested_schema(schema: &Schema, value: &Value, place: &Place<'_>) -> Option<String> {
+    let whole = core::json_schema_props();
+    match (schema.type_name.as_str(), value) {
+        ("v1.JSONSchemaProps", value) => node(whole, value, place),
+        (_, Value::Object(_)) => node(whole, value, &Place::root(whole)),
+        ("v1.JSONSchemaPropsOrArray", Value::Array(items)) => {
+            let root = Place::root(whole);
+            items.iter().find_map(|item| node(whole, item, &root))
+        }
+        ("v1.JSONSchemaPropsOrBool", Value::Bool(_)) => None,
+        ("v1.JSONSchemaPropsOrBool", _) => Some("boolean or JSON schema expected".to_owned()),
+        _ => None,
     }
 }
 
@@ -125,7 +144,8 @@ fn go_type(schema: &Schema) -> String {
         Some(Kind::Integer) => format.unwrap_or("int64").to_owned(),
         Some(Kind::Number) => "float64".to_owned(),
         Some(Kind::Boolean) => "bool".to_owned(),
-        None => "interface {}".to_owned(),
+        None if schema.type_name.is_empty() => "interface {}".to_owned(),
+        None => schema.type_name.clone(),
     }
 }
 
@@ -189,10 +209,10 @@ fn quantity(schema: &Schema, value: &Value) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, Secret};
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use serde_json::json;
 
     use super::*;
-    use crate::schema::core;
 
     #[test]
     fn words_are_those_of_the_decoder() {
@@ -248,6 +268,22 @@ mod tests {
             ),
         ] {
             let found = cannot_unmarshal(&secret, &json!({"data": {"a": data}}), true);
+            assert_eq!(found.unwrap_or_default(), expected);
+        }
+        let definition = core::schema::<CustomResourceDefinition>().unwrap();
+        let place = "JSONSchemaProps.spec.versions.schema.openAPIV3Schema.properties.properties";
+        for (schema, expected) in [
+            (json!({"type": "string", "default": 1, "items": {"type": "string"}, "additionalProperties": true}), String::new()),
+            (json!({"type": ["string"]}), format!("json: cannot unmarshal array into Go struct field {place}.type of type string")),
+            (json!({"allOf": [{"maxLength": "1"}]}), format!("json: cannot unmarshal string into Go struct field {place}.allOf.maxLength of type int64")),
+            (json!({"not": []}), format!("json: cannot unmarshal array into Go struct field {place}.not of type v1.JSONSchemaProps")),
+            (json!({"properties": []}), format!("json: cannot unmarshal array into Go struct field {place}.properties of type map[string]v1.JSONSchemaProps")),
+            (json!({"items": {"title": 1}}), "json: cannot unmarshal number into Go struct field JSONSchemaProps.title of type string".to_owned()),
+            (json!({"additionalProperties": 1}), "boolean or JSON schema expected".to_owned()),
+        ] {
+            let schema = json!({"properties": {"spec": {"properties": {"a": schema}}}});
+            let object = json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+            let found = cannot_unmarshal(&definition, &object, true);
             assert_eq!(found.unwrap_or_default(), expected);
         }
         let quota = core::typed::<ResourceQuota>().unwrap();

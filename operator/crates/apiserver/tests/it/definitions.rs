@@ -390,11 +390,19 @@ async fn names_belong_to_the_first() {
     assert_eq!(status_of(&waits, "Established"), "False");
     let gears = GADGETS.replace("gadgets", "gears");
     api.get(&gears).await.is(404);
-    api.delete(&format!("{DEFINITIONS}/gadgets.shop.example"))
-        .await
-        .is(200);
+    // One that goes gives its names away, and so does one that takes others.
+    let first = format!("{DEFINITIONS}/gadgets.shop.example");
+    api.delete(&first).await.is(200);
     until(&api, "gears.shop.example", "Established", "True").await;
     api.get(&gears).await.is(200);
+    api.until(&first, 404).await;
+    api.post(DEFINITIONS, &gadgets()).await.is(201);
+    until(&api, "gadgets.shop.example", "NamesAccepted", "False").await;
+    let other_names = json!({"spec": {"names": {"shortNames": ["gr"]}}});
+    api.merge(&format!("{DEFINITIONS}/gears.shop.example"), &other_names)
+        .await
+        .is(200);
+    until(&api, "gadgets.shop.example", "Established", "True").await;
 }
 
 #[tokio::test]

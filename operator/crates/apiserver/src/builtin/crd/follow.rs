@@ -155,6 +155,8 @@ async fn follow(server: &ApiServer) -> Result<(), ApiError> {
     };
     let mut watcher = server.inner.store.watch(query).await?;
     let mut pending: BTreeSet<Arc<str>> = BTreeSet::new();
+    // Those that want a name which another one has: every change may free it.
+    let mut waiting: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut found: Option<BTreeSet<String>> = Some(BTreeSet::new());
     loop {
         let event = match pending.is_empty() {
@@ -178,19 +180,22 @@ async fn follow(server: &ApiServer) -> Result<(), ApiError> {
                 found.iter_mut().for_each(|found| {
                     found.insert(name.to_string());
                 });
-                register(server, &parse(&object)?);
+                let object = parse(&object)?;
+                register(server, &object);
+                pending.extend(waiting.iter().cloned());
+                if has_condition(&object, "NamesAccepted") {
+                    waiting.remove(&name);
+                } else {
+                    waiting.insert(name.clone());
+                }
                 if !settle(server, &name).await? {
                     pending.insert(name);
                 }
             }
             Some(WatchEvent::Deleted(object)) => {
                 unregister(server, &object.key.name);
-                // Its names are free.
-                let others = definitions(server).await?;
-                let waiting = others
-                    .iter()
-                    .filter(|other| !has_condition(other, "NamesAccepted"));
-                pending.extend(waiting.map(|other| Arc::from(meta::name(other))));
+                waiting.remove(&object.key.name);
+                pending.extend(waiting.iter().cloned());
             }
             Some(WatchEvent::InitialEventsEnd(_)) => {
                 // What went while nobody looked.

@@ -1,10 +1,10 @@
 //! The keywords that a schema in a definition can have: what is none is not stored, as in any field
 //! of a built-in kind, and neither is what says nothing.
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 /// Keywords of one value that say nothing when it is empty, zero or false.
-const PLAIN: [&str; 23] = [
+const PLAIN: [&str; 24] = [
     "$schema",
     "allOf",
     "anyOf",
@@ -28,9 +28,10 @@ const PLAIN: [&str; 23] = [
     "x-kubernetes-embedded-resource",
     "x-kubernetes-int-or-string",
     "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations",
 ];
 /// Keywords that are kept whatever they say.
-const KEPT: [&str; 21] = [
+const KEPT: [&str; 20] = [
     "$ref",
     "additionalItems",
     "additionalProperties",
@@ -51,7 +52,15 @@ const KEPT: [&str; 21] = [
     "x-kubernetes-list-type",
     "x-kubernetes-map-type",
     "x-kubernetes-preserve-unknown-fields",
-    "x-kubernetes-validations",
+];
+/// What a rule can say.
+const RULE: [&str; 6] = [
+    "fieldPath",
+    "message",
+    "messageExpression",
+    "optionalOldSelf",
+    "reason",
+    "rule",
 ];
 
 /// Removes what is no keyword from the schemas of a definition; where it was, is returned.
@@ -74,6 +83,9 @@ pub(super) fn prune(definition: &mut Value) -> Vec<String> {
 }
 
 fn node(schema: &mut Value, place: &str, unknown: &mut Vec<String>) {
+    if schema.is_null() {
+        *schema = json!({});
+    }
     let Some(keywords) = schema.as_object_mut() else {
         return;
     };
@@ -104,18 +116,33 @@ fn node(schema: &mut Value, place: &str, unknown: &mut Vec<String>) {
                 node(below, &place, unknown);
             }
             ("x-kubernetes-validations", Value::Array(rules)) => {
-                let texts = |name: &str, value: &Value| name == "rule" || !is_nothing(value);
-                let rules = rules.iter_mut().filter_map(Value::as_object_mut);
-                rules.for_each(|rule: &mut Map<_, _>| {
-                    rule.retain(|name, value| {
-                        *value == false
-                            || name == "reason" && !value.is_null()
-                            || texts(name, value)
-                    })
-                });
+                for (index, rule) in rules.iter_mut().enumerate() {
+                    rest(rule, &RULE, &format!("{place}[{index}]"), unknown);
+                    if let Some(rule) = rule.as_object_mut() {
+                        rule.retain(|name, value| match name.as_str() {
+                            "rule" => true,
+                            "reason" | "optionalOldSelf" => !value.is_null(),
+                            _ => !is_nothing(value),
+                        });
+                    }
+                }
             }
+            ("externalDocs", docs) => rest(docs, &["description", "url"], &place, unknown),
             _ => {}
         }
+    }
+}
+
+/// Removes what is none of the `known` fields.
+fn rest(value: &mut Value, known: &[&str], place: &str, unknown: &mut Vec<String>) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| {
+            let keep = known.contains(&name.as_str());
+            if !keep {
+                unknown.push(format!("{place}.{name}"));
+            }
+            keep
+        });
     }
 }
 
@@ -131,17 +158,16 @@ fn is_nothing(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn what_is_no_keyword_or_says_nothing_is_removed() {
-        let schema = json!({"type": "object", "title": "", "require": ["a"], "properties": {"a": {
+        let schema = json!({"type": "object", "title": "", "require": ["a"], "properties": {"c": null, "a": {
+            "externalDocs": {"url": "u", "uri": ""},
             "type": "array", "default": null, "nullable": false, "minItems": 0, "x-mine": 1,
             "items": {"anyOf": [{"readOnly": true, "enum": ["x"]}], "x-kubernetes-preserve-unknown-fields": false},
-            "x-kubernetes-validations": [{"rule": "", "message": "", "reason": "", "optionalOldSelf": false}],
-        }, "b": {"additionalProperties": false, "default": {}}}});
+            "x-kubernetes-validations": [{"rule": "", "message": "", "reason": "", "optionalOldSelf": false, "ruel": ""}],
+        }, "b": {"additionalProperties": false, "default": {}, "x-kubernetes-validations": []}}});
         let mut definition =
             json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
         let place = "spec.versions[0].schema.openAPIV3Schema";
@@ -150,13 +176,15 @@ mod tests {
             [
                 format!("{place}.require"),
                 format!("{place}.properties.a.x-mine"),
+                format!("{place}.properties.a.externalDocs.uri"),
                 format!("{place}.properties.a.items.anyOf[0].readOnly"),
+                format!("{place}.properties.a.x-kubernetes-validations[0].ruel"),
             ]
         );
         assert_eq!(
             definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"],
-            json!({"type": "object", "properties": {"a": {
-                "type": "array", "minItems": 0,
+            json!({"type": "object", "properties": {"c": {}, "a": {
+                "externalDocs": {"url": "u"}, "type": "array", "minItems": 0,
                 "items": {"anyOf": [{"enum": ["x"]}], "x-kubernetes-preserve-unknown-fields": false},
                 "x-kubernetes-validations": [{"rule": "", "reason": "", "optionalOldSelf": false}],
             }, "b": {"additionalProperties": false, "default": {}}}})

@@ -124,11 +124,8 @@ impl Strategy for DefinitionStrategy {
     }
 
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        let same = old.is_some_and(|old| old["spec"] == object["spec"]);
-        if same {
-            let mut problems = Vec::new();
-            check::status_names(object, &mut problems);
-            return problems;
+        if let Some(old) = old.filter(|old| old["spec"] == object["spec"]) {
+            return check::beside_spec(object, old);
         }
         if old.is_some() && self.own.contains(meta::name(object)) {
             let detail =
@@ -143,6 +140,14 @@ impl Strategy for DefinitionStrategy {
             problems.push(FieldError::forbidden("spec.group", detail));
         }
         problems
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let before = old.map(check::unknown_formats).unwrap_or_default();
+        let mut unknown = check::unknown_formats(object);
+        unknown.retain(|format| !before.contains(format));
+        let warning = |format: &String| format!("unrecognized format {format:?}");
+        unknown.iter().map(warning).collect()
     }
 
     fn may_delete(&self, object: &Value) -> Result<(), StrategyError> {

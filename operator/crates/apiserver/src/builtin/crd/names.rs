@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::check::approval;
 use super::{has_condition, set_condition};
-use crate::meta;
 
 /// Fields of `names`, whether they name resources (or else kinds), and the reason of a conflict.
 const FIELDS: [(&str, bool, &str); 5] = [
@@ -19,29 +18,31 @@ const FIELDS: [(&str, bool, &str); 5] = [
 const APPROVED: &str = "KubernetesAPIApprovalPolicyConformant";
 
 /// Writes accepted names and the conditions `NamesAccepted` and `Established` into the status.
-/// `others` are all other definitions.
-pub(super) fn decide(object: &mut Value, others: &[Value]) {
-    let group = object["spec"]["group"].clone();
-    let others = others
-        .iter()
-        .filter(|other| other["spec"]["group"] == group && meta::name(other) != meta::name(object));
-    let taken: Vec<&Value> = others
-        .map(|other| &other["status"]["acceptedNames"])
-        .collect();
+/// `all` are all definitions; what this one has already, it keeps, but it cannot have it twice.
+pub(super) fn decide(object: &mut Value, all: &[Value]) {
+    let group = &object["spec"]["group"];
+    let group = all.iter().filter(|other| other["spec"]["group"] == *group);
+    let taken: Vec<&Value> = group.map(|one| &one["status"]["acceptedNames"]).collect();
     let wanted = object["spec"]["names"].clone();
     let mut accepted = object["status"]["acceptedNames"].clone();
     let mut conflict = None;
     for (field, resource, reason) in FIELDS {
         let same_sort = FIELDS.iter().filter(|(_, sort, _)| *sort == resource);
-        let used = |name: &Value| {
+        let used = |name: &&Value| {
             same_sort
                 .clone()
                 .any(|(other, _, _)| taken.iter().any(|names| has(&names[*other], name)))
         };
-        let names = list(&wanted[field]);
-        match names.into_iter().find(|name| used(name)) {
-            Some(name) => conflict = Some((reason, format!("{name} is already in use"))),
-            None => accepted[field] = wanted[field].clone(),
+        let fresh = |name: &&Value| !has(&accepted[field], name);
+        let used = list(&wanted[field]).into_iter().filter(fresh).filter(used);
+        let mut problems: Vec<_> = used
+            .map(|name| format!("{name} is already in use"))
+            .collect();
+        problems.dedup();
+        match problems.as_slice() {
+            [] => accepted[field] = wanted[field].clone(),
+            [one] => conflict = Some((reason, one.clone())),
+            all => conflict = Some((reason, format!("[{}]", all.join(", ")))),
         }
     }
     accepted["categories"] = wanted["categories"].clone();
@@ -126,6 +127,13 @@ mod tests {
             second["status"]["acceptedNames"]
                 .get("shortNames")
                 .is_none()
+        );
+        // One that wants two names that are taken hears of both, once.
+        let mut third = definition("things", "Thing", &["w", "widgets", "t"]);
+        decide(&mut third, std::slice::from_ref(&first));
+        assert_eq!(
+            third["status"]["conditions"][0]["message"],
+            "[\"w\" is already in use, \"widgets\" is already in use]"
         );
         // The other goes.
         decide(&mut second, &[]);

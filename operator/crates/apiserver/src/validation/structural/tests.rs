@@ -29,6 +29,11 @@ fn every_constraint_says_what_is_wrong_in_kubernetes_words() {
         ),
         (json!({"type": "integer"}), json!(2.0), &[]),
         (
+            json!({"type": "object", "additionalProperties": false}),
+            json!({"a": 1}),
+            &[r#"f: Invalid value: "a": f.a in body is a forbidden property"#],
+        ),
+        (
             json!({"type": "integer", "format": "int32"}),
             json!(true),
             &[r#"f: Invalid value: "": f in body must be of type int32: """#],
@@ -41,6 +46,20 @@ fn every_constraint_says_what_is_wrong_in_kubernetes_words() {
                 r#"f: Unsupported value: 1: supported values: "a""#,
             ],
         ),
+        (
+            json!({"type": "object", "minProperties": 1, "anyOf": [{"minProperties": 1}]}),
+            json!({}),
+            &[
+                r#"<nil>: Invalid value: "": "f" must validate at least one schema (anyOf)"#,
+                "f: Invalid value: 0: f in body should have at least 1 properties",
+            ],
+        ),
+        (
+            json!({"type": "number", "enum": [1, 2.5]}),
+            json!(2.25),
+            &[r#"f: Unsupported value: 2.25: supported values: "1", "2.5""#],
+        ),
+        (json!({"type": "number", "enum": [1, 2.5]}), json!(1.5), &[]),
         (
             json!({"type": "string", "nullable": true, "enum": ["a", null]}),
             json!(null),

@@ -1,12 +1,12 @@
-//! Defaults: each must survive pruning and be right by its own schema, or it would break every
-//! object.
+//! Defaults: each must survive pruning and be right by its own schema and its rules, or it would
+//! break every object.
 
 use serde_json::Value;
 
 use crate::schema::Schema;
 use crate::validation::{FieldError, whole_value};
 
-/// Everything wrong with the defaults of a schema; `compiled` is the same without its rules.
+/// Everything wrong with the defaults of a schema.
 pub(super) fn check(source: &Value, compiled: &Schema, place: &str) -> Vec<FieldError> {
     let mut found = Vec::new();
     node(source, compiled, place, true, &mut found);

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::has_condition;
 use crate::meta;
-use crate::validation::FieldError;
-use crate::validation::names;
+use crate::schema::Kind;
+use crate::validation::{FieldError, formats, names};
 
 const APPROVAL: &str = "api-approved.kubernetes.io";
 
@@ -46,8 +46,35 @@ pub(crate) fn definition(object: &Value, old: Option<&Value>) -> Vec<FieldError>
     problems
 }
 
+/// The formats in the schemas of a definition that mean nothing for the type that they are given to.
+pub(super) fn unknown_formats(object: &Value) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for version in list(&object["spec"]["versions"]) {
+        openapi::visit(&version["schema"]["openAPIV3Schema"], &mut |node| {
+            let format = text(&node["format"]);
+            let known = formats::is_known(format, Kind::named(text(&node["type"])));
+            if !format.is_empty() && !known && !unknown.iter().any(|one| one == format) {
+                unknown.push(format.to_owned());
+            }
+        });
+    }
+    unknown
+}
+
+/// What is wrong in metadata and status where the spec is as it was.
+pub(super) fn beside_spec(object: &Value, old: &Value) -> Vec<FieldError> {
+    let mut problems = Vec::new();
+    status_names(object, &mut problems);
+    // Who writes the status does not write the rest, and may say any versions.
+    if object["status"] == old["status"] {
+        check_stored_versions(object, &mut problems);
+        check_approval(object, Some(old), &mut problems);
+    }
+    problems
+}
+
 /// The names that were accepted, which clients may write in the status.
-pub(super) fn status_names(object: &Value, problems: &mut Vec<FieldError>) {
+fn status_names(object: &Value, problems: &mut Vec<FieldError>) {
     let names = &object["status"]["acceptedNames"];
     check_names(names, "status.acceptedNames", problems);
 }

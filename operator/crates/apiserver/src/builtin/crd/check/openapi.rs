@@ -61,18 +61,21 @@ pub(super) fn check(
         let detail = "nullable cannot be true at the root";
         found.push(FieldError::forbidden(format!("{place}.nullable"), detail));
     }
-    let convertible = !any(schema, &|node| {
+    let convertible = !any(schema, |node| {
         UNSUPPORTED.iter().any(|keyword| is_set(&node[*keyword]))
             || node["items"].is_array()
             || node["x-kubernetes-preserve-unknown-fields"] == false
             || is_set(&node["$schema"])
     });
-    let mut compiled = None;
+    let (mut compiled, mut refused) = (None, None);
     if convertible {
         let before = found.len();
         found.extend(structural::check(schema, place));
         if found.len() == before {
-            compiled = Schema::without_rules(schema).ok();
+            match Schema::stored(schema) {
+                Ok(schema) => compiled = Some(schema),
+                Err(error) => refused = Some(error),
+            }
         }
         if let Some(compiled) = &compiled {
             found.extend(defaults::check(schema, compiled, place));
@@ -90,14 +93,12 @@ pub(super) fn check(
     };
     found.extend(walk.node(schema, place, &context));
     found.append(&mut walk.rules);
-    if found.is_empty() && any(schema, &|node| is_set(&node["$schema"])) {
+    if found.is_empty() && any(schema, |node| is_set(&node["$schema"])) {
         let detail = "OpenAPIV3Schema 'schema' is not supported";
         found.push(FieldError::invalid(place, "", detail));
     }
     found.extend(walk.costs.problems(place));
-    if found.is_empty()
-        && let Err(error) = Schema::custom_resource(schema)
-    {
+    if let Some(error) = refused.filter(|_| found.is_empty()) {
         let field = match error.path() {
             "" => place.to_owned(),
             path => format!("{place}.{path}"),
@@ -456,24 +457,27 @@ fn is_set(value: &Value) -> bool {
 }
 
 /// Does this hold for any node of a schema?
-fn any(schema: &Value, holds: &impl Fn(&Value) -> bool) -> bool {
-    let named = |keyword: &str| {
-        schema[keyword]
-            .as_object()
-            .into_iter()
-            .flat_map(|all| all.values())
-    };
-    let listed = |keyword: &str| list(&schema[keyword]).iter();
-    holds(schema)
-        || named("properties")
-            .chain(listed("allOf"))
-            .chain(listed("anyOf"))
-            .chain(listed("oneOf"))
-            .chain([
-                &schema["not"],
-                &schema["items"],
-                &schema["additionalProperties"],
-            ])
-            .filter(|below| below.is_object())
-            .any(|below| any(below, holds))
+fn any(schema: &Value, holds: impl Fn(&Value) -> bool) -> bool {
+    let mut found = false;
+    visit(schema, &mut |node| found |= holds(node));
+    found
+}
+
+/// Looks at every node of a schema.
+pub(super) fn visit(schema: &Value, look: &mut impl FnMut(&Value)) {
+    if !schema.is_object() {
+        return;
+    }
+    look(schema);
+    visit(&schema["items"], look);
+    for junctor in ["allOf", "anyOf", "oneOf"] {
+        for below in list(&schema[junctor]) {
+            visit(below, look);
+        }
+    }
+    visit(&schema["not"], look);
+    for below in schema["properties"].as_object().into_iter().flatten() {
+        visit(below.1, look);
+    }
+    visit(&schema["additionalProperties"], look);
 }

@@ -105,7 +105,11 @@ fn node(schema: &Value, level: Level, place: &str, found: &mut Vec<FieldError>) 
             found.push(FieldError::invalid(format!("{place}.{name}"), true, detail));
         }
     }
-    restrictions(schema, is_int_or_string(schema), place, found);
+    let typed = (
+        is_int_or_string(&schema["anyOf"]),
+        is_int_or_string(&schema["allOf"][0]["anyOf"]),
+    );
+    restrictions(schema, typed, place, found);
     check_type(schema, level, place, found);
     check_object_fields(schema, level, place, found);
 }
@@ -184,29 +188,23 @@ fn check_object_fields(schema: &Value, level: Level, place: &str, found: &mut Ve
 }
 
 /// `type` may be named below a junctor to say that a field is an integer or a string.
-fn is_int_or_string(schema: &Value) -> bool {
-    let types = |all: &Value| {
-        let names = ["integer", "string"];
-        let only = |(one, name): (&Value, &str)| {
-            one.as_object().is_some_and(|fields| fields.len() == 1) && one["type"] == name
-        };
-        list(all).len() == 2 && list(all).iter().zip(names).all(only)
+fn is_int_or_string(any_of: &Value) -> bool {
+    let only = |(one, name): (&Value, &str)| {
+        one.as_object().is_some_and(|fields| fields.len() == 1) && one["type"] == name
     };
-    types(&schema["anyOf"]) || types(&schema["allOf"][0]["anyOf"])
+    let names = ["integer", "string"];
+    list(any_of).len() == 2 && list(any_of).iter().zip(names).all(only)
 }
 
-fn restrictions(schema: &Value, typed: bool, place: &str, found: &mut Vec<FieldError>) {
+/// `typed`: whether `anyOf`, and that of the first `allOf`, may name types.
+fn restrictions(schema: &Value, typed: (bool, bool), place: &str, found: &mut Vec<FieldError>) {
     for junctor in ["anyOf", "allOf", "oneOf"] {
+        if junctor == "anyOf" && typed.0 {
+            continue;
+        }
         for (index, below) in list(&schema[junctor]).iter().enumerate() {
-            let first_all = typed && junctor == "allOf" && index == 0;
-            if !(typed && junctor == "anyOf") {
-                restriction(
-                    below,
-                    first_all,
-                    &format!("{place}.{junctor}[{index}]"),
-                    found,
-                );
-            }
+            let first = typed.1 && junctor == "allOf" && index == 0;
+            restriction(below, first, &format!("{place}.{junctor}[{index}]"), found);
         }
     }
     if schema["not"].is_object() {
@@ -224,7 +222,7 @@ fn restrictions(schema: &Value, typed: bool, place: &str, found: &mut Vec<FieldE
 }
 
 fn restriction(schema: &Value, typed: bool, place: &str, found: &mut Vec<FieldError>) {
-    restrictions(schema, typed, place, found);
+    restrictions(schema, (typed, false), place, found);
     if schema["items"].is_object() {
         restriction(&schema["items"], false, &format!("{place}.items"), found);
     }
@@ -239,14 +237,15 @@ fn restriction(schema: &Value, typed: bool, place: &str, found: &mut Vec<FieldEr
         }
     }
     for (name, detail) in FORBIDDEN {
-        let value = &schema[name];
-        let absent = value.is_null() || *value == false && name != "additionalProperties";
-        let empty = match value {
-            Value::Array(list) => list.is_empty(),
-            Value::String(text) => text.is_empty() && detail.starts_with("must be empty"),
+        let undefined = detail.starts_with("must be undefined");
+        let absent = match &schema[name] {
+            Value::Null => true,
+            Value::Bool(false) => name != "default",
+            Value::Array(list) => list.is_empty() && !undefined,
+            Value::String(text) => text.is_empty() && !undefined,
             _ => false,
         };
-        if !absent && !empty {
+        if !absent {
             found.push(FieldError::forbidden(format!("{place}.{name}"), detail));
         }
     }

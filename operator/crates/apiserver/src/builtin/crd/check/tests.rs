@@ -105,6 +105,14 @@ fn names_versions_and_their_parts() {
             ],
         ),
         (
+            "/spec/versions".into(),
+            json!([{"name": "v1", "served": true, "storage": true, "deprecated": true, "deprecationWarning": "a\u{200b}",
+                "schema": {"openAPIV3Schema": {"type": "object"}}}]),
+            &[
+                "spec.versions[0].deprecationWarning: Invalid value: \"a\u{200b}\": must only contain printable UTF-8 characters; non-printable character found at index 1",
+            ],
+        ),
+        (
             format!("{version}/additionalPrinterColumns"),
             json!([{"type": "x", "format": "y", "jsonPath": "a"}]),
             &[
@@ -271,6 +279,15 @@ fn schemas_are_structural_and_say_all_that_is_wrong() {
                 "@.default.q: Invalid value: \"string\": q in body must be of type integer: \"string\"",
             ],
         ),
+        (
+            json!({"type": "string", "allOf": [{"default": false, "additionalProperties": false}]}),
+            &["@.allOf[0].default: Forbidden: must be undefined to be structural"],
+        ),
+        (
+            json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "string"}],
+                "allOf": [{"anyOf": [{"type": "integer"}, {"type": "string"}]}]}),
+            &["@.anyOf[0].type: Forbidden: must be empty to be structural"],
+        ),
     ];
     for (schema, expected) in cases {
         assert_eq!(with_field(schema.clone()), expected, "{schema}");
@@ -341,6 +358,72 @@ fn rules_are_judged_with_their_schema() {
             "@.items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the uncorrelatable portion of the schema within @"
         ]
     );
+}
+
+#[test]
+fn defaults_keep_the_rules() {
+    let with_default = |rule: Value| {
+        with_field(
+            json!({"type": "object", "properties": {"n": {"type": "integer", "default": 1,
+            "x-kubernetes-validations": [rule]}}}),
+        )
+    };
+    let at = "@.properties[n].default";
+    for (rule, expected) in [
+        (json!({"rule": "self < 3"}), ""),
+        (json!({"rule": "self == oldSelf"}), ""),
+        (
+            json!({"rule": "self > 3"}),
+            "Invalid value: 1: failed rule: self > 3",
+        ),
+        (
+            json!({"rule": "self > oldSelf", "reason": "FieldValueForbidden", "message": "grow"}),
+            "Forbidden: grow",
+        ),
+        (
+            json!({"rule": "oldSelf.hasValue()", "optionalOldSelf": true}),
+            "Invalid value: 1: failed rule: oldSelf.hasValue()",
+        ),
+        (
+            json!({"rule": "1 / 0 == self"}),
+            "Invalid value: \"integer\": division by zero evaluating rule: 1 / 0 == self",
+        ),
+    ] {
+        let expected = match expected {
+            "" => vec![],
+            text => vec![format!("{at}: {text}")],
+        };
+        assert_eq!(with_default(rule.clone()), expected, "{rule}");
+    }
+}
+
+#[test]
+fn formats_that_mean_nothing_are_named_once() {
+    let mut object = good();
+    object["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"] = json!({
+        "a": {"type": "integer", "format": "date"}, "b": {"type": "string", "format": "date"},
+        "c": {"type": "array", "items": {"type": "string", "format": "x"}, "allOf": [{"items": {"format": "x"}}]},
+        "d": {"type": "object", "additionalProperties": {"type": "number", "format": "double"}},
+    });
+    assert_eq!(unknown_formats(&object), ["date", "x"]);
+    assert_eq!(unknown_formats(&good()), [""; 0]);
+}
+
+#[test]
+fn what_is_beside_the_spec_is_held_against_it_unless_the_status_is_written() {
+    let mut old = good();
+    old["spec"]["group"] = json!("shop.k8s.io");
+    old["metadata"]["annotations"] = json!({APPROVAL: "unapproved"});
+    old["status"]["storedVersions"] = json!(["v1", "v0"]);
+    let mut new = old.clone();
+    new["metadata"] = json!({});
+    let fields = |found: Vec<FieldError>| found.into_iter().map(|error| error.field);
+    let found: Vec<_> = fields(beside_spec(&new, &old)).collect();
+    let annotation = format!("metadata.annotations[{APPROVAL}]");
+    assert_eq!(found, ["status.storedVersions[1]", &annotation]);
+    new["status"]["acceptedNames"]["plural"] = json!("A");
+    let found: Vec<_> = fields(beside_spec(&new, &old)).collect();
+    assert_eq!(found, ["status.acceptedNames.plural"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{list, openapi, text};
 use crate::schema::Schema;
-use crate::validation::{FieldError, cel, names};
+use crate::validation::{FieldError, cel, formats, names};
 
 /// Most fields of a version that field selectors can name.
 const SELECTABLE: usize = 8;
@@ -131,7 +131,7 @@ fn check_deprecation(place: &str, version: &Value, problems: &mut Vec<FieldError
     if warning.is_empty() {
         wrong("must not be an empty string".to_owned());
     }
-    if let Some(index) = warning.find(char::is_control) {
+    if let Some(index) = formats::unprintable(warning) {
         wrong(format!(
             "must only contain printable UTF-8 characters; non-printable character found at index {index}"
         ));

@@ -26,7 +26,15 @@ pub(in crate::validation::cel) enum Clause {
 impl Clause {
     /// Whether values of the type of this name can be written so; why not.
     pub fn accepts(self, kind: &str) -> Result<(), String> {
-        let (words, kinds): (&str, &[&str]) = match self {
+        match self.takes().1.contains(&kind) {
+            true => Ok(()),
+            false => Err(self.refuses(kind)),
+        }
+    }
+
+    /// What is said of other types, and the types that can be written so.
+    fn takes(self) -> (&'static str, &'static [&'static str]) {
+        match self {
             Clause::Text => (
                 "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps",
                 &[
@@ -68,14 +76,11 @@ impl Clause {
                 "octal clause can only be used on integers",
                 &["int", "uint"],
             ),
-        };
-        match kinds.contains(&kind) {
-            true => Ok(()),
-            false => Err(self.refuses(words, kind)),
         }
     }
 
-    fn refuses(self, words: &str, kind: &str) -> String {
+    fn refuses(self, kind: &str) -> String {
+        let words = self.takes().0;
         format!("error during formatting: {words}, was given {kind}")
     }
 
@@ -104,15 +109,9 @@ impl Clause {
                 "NaN" => self.broken(f64::NAN),
                 "Infinity" => self.broken(f64::INFINITY),
                 "-Infinity" => self.broken(f64::NEG_INFINITY),
-                _ => {
-                    let words = match self {
-                        Clause::Fixed(_) => "fixed-point clause can only be used on doubles",
-                        _ => "scientific clause can only be used on doubles",
-                    };
-                    return Err(self.refuses(words, "string"));
-                }
+                _ => return Err(self.refuses("string")),
             },
-            _ => return Err(self.refuses("no formatting function", value.type_name())),
+            _ => return Err(self.refuses(value.type_name())),
         })
     }
 
