@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use e2e::{eventually, eventually_within};
+use e2e::eventually;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
@@ -183,19 +183,15 @@ async fn a_reflector_holds_what_the_server_holds() -> anyhow::Result<()> {
             .map(|object| (object.name_any(), object.resource_version()))
             .collect();
         ensure!(expected.len() == 29, "{expected:?}");
-        eventually_within(
-            Duration::from_secs(10),
-            "the reflector has caught up",
-            async || {
-                let held: BTreeMap<_, _> = reader
-                    .state()
-                    .iter()
-                    .map(|o| (o.name_any(), o.resource_version()))
-                    .collect();
-                ensure!(held == expected, "{held:?}, not {expected:?}");
-                Ok(())
-            },
-        )
+        eventually("the reflector has caught up", async || {
+            let held: BTreeMap<_, _> = reader
+                .state()
+                .iter()
+                .map(|o| (o.name_any(), o.resource_version()))
+                .collect();
+            ensure!(held == expected, "{held:?}, not {expected:?}");
+            Ok(())
+        })
         .await?;
         running.abort();
     }

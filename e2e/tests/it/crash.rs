@@ -193,7 +193,7 @@ async fn killed_in_the_middle_of_a_delete() -> anyhow::Result<()> {
             "wait",
             "--for=condition=Ready",
             "deployment/web",
-            "--timeout=60s",
+            "--timeout=180s",
         ])
         .await?;
     kubectl

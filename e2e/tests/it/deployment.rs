@@ -356,7 +356,7 @@ async fn a_deleted_deployment_leaves_nothing() -> anyhow::Result<()> {
     ns.kubectl.apply(&web("web", 2)).await?;
     ns.ready("deployment", "web").await?;
     ns.kubectl
-        .run(&["delete", "deployment", "web", "--timeout=60s"])
+        .run(&["delete", "deployment", "web", "--timeout=180s"])
         .await?;
     // The finalizer held the object until this was so; nothing to wait for. The rows follow the
     // same look at the Swarm, beside it.
@@ -386,7 +386,7 @@ async fn a_deleted_namespace_takes_its_content_along() -> anyhow::Result<()> {
     ns.ready("deployment", "one").await?;
     ns.ready("deployment", "two").await?;
     ns.kubectl
-        .run(&["delete", "namespace", &ns.name, "--timeout=60s"])
+        .run(&["delete", "namespace", &ns.name, "--timeout=180s"])
         .await?;
     ensure!(ns.services()?.is_empty(), "{:?}", ns.services()?);
     let gone = ns

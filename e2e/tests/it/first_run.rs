@@ -31,7 +31,7 @@ async fn everything_embedded_and_kept() -> anyhow::Result<()> {
             "wait",
             "--for=condition=Ready",
             "deployment/web",
-            "--timeout=60s",
+            "--timeout=180s",
         ])
         .await?;
     let before = kubectl.get(&["deployment", "web"]).await?;
@@ -57,7 +57,7 @@ async fn everything_embedded_and_kept() -> anyhow::Result<()> {
     operator.kill()?;
     operator.restart().await?;
     kubectl
-        .run(&["delete", "deployment", "web", "--timeout=60s"])
+        .run(&["delete", "deployment", "web", "--timeout=180s"])
         .await?;
     ensure!(swarm.services("")?.is_empty());
     ensure!(operator.stop().await?.success());

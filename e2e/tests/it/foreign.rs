@@ -60,7 +60,7 @@ async fn two_control_planes_on_one_swarm_do_not_meet() -> anyhow::Result<()> {
             "wait",
             "--for=condition=Ready",
             "deployment/other",
-            "--timeout=60s",
+            "--timeout=180s",
         ])
         .await?;
     eventually("the second one says that the name is taken", async || {
@@ -75,7 +75,7 @@ async fn two_control_planes_on_one_swarm_do_not_meet() -> anyhow::Result<()> {
     .await?;
     // Each removes its own, whatever the other has under the same name.
     kubectl
-        .run(&["delete", "deployment", "--all", "--timeout=60s"])
+        .run(&["delete", "deployment", "--all", "--timeout=180s"])
         .await?;
     ensure!(
         ns.services()? == [ns.service_name("web")],

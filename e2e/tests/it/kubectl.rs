@@ -341,11 +341,11 @@ async fn every_way_to_change() -> anyhow::Result<()> {
                 "wait",
                 "--for=condition=Ready",
                 "deployment/web",
-                "--timeout=60s",
+                "--timeout=180s",
             ])
             .await?;
         kubectl
-            .run_with(&["delete", "-f", "-", "--timeout=60s"], &web("web", 1))
+            .run_with(&["delete", "-f", "-", "--timeout=180s"], &web("web", 1))
             .await?;
         let gone = kubectl.try_run(&["get", "deployment", "web"], "").await?;
         ensure!(
@@ -365,7 +365,7 @@ async fn namespaces_secrets_and_config_maps() -> anyhow::Result<()> {
         kubectl.run(&["create", "namespace", &second]).await?;
         says(kubectl, &["get", "namespace", &second], &["Active"]).await?;
         kubectl
-            .run(&["delete", "namespace", &second, "--timeout=60s"])
+            .run(&["delete", "namespace", &second, "--timeout=180s"])
             .await?;
         kubectl
             .run(&[
@@ -417,7 +417,7 @@ async fn namespaces_secrets_and_config_maps() -> anyhow::Result<()> {
         kubectl.run(&["delete", "configmap", "settings"]).await?;
         kubectl.run(&["delete", "secret", "keys"]).await?;
         kubectl
-            .run(&["delete", "namespace", &ns.name, "--timeout=60s"])
+            .run(&["delete", "namespace", &ns.name, "--timeout=180s"])
             .await?;
         eventually("the namespace is gone", async || {
             let found = kubectl.try_run(&["get", "namespace", &ns.name], "").await?;

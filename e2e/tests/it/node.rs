@@ -32,16 +32,16 @@ async fn machines_of_the_swarm() -> anyhow::Result<()> {
 }
 
 async fn appear_by_themselves(kubectl: &Kubectl) -> anyhow::Result<()> {
-    kubectl
-        .run(&[
-            "wait",
-            "--for=condition=Ready",
-            "node/n1",
-            "node/n2",
-            "node/n3",
-            "--timeout=30s",
-        ])
-        .await?;
+    let wait = [
+        "wait",
+        "--for=condition=Ready",
+        "node/n1",
+        "node/n2",
+        "node/n3",
+        "--timeout=180s",
+    ];
+    // kubectl does not wait for what is not there yet.
+    e2e::eventually("three Nodes", async || kubectl.run(&wait).await).await?;
     let table = kubectl.run(&["get", "nodes"]).await?;
     ensure!(
         table.lines().count() == 4 && table.contains("Manager") && table.contains("Active"),
@@ -178,12 +178,12 @@ async fn go_down_and_come_back(world: &World, kubectl: &Kubectl) -> anyhow::Resu
             "wait",
             "--for=condition=Ready=False",
             "node/n2",
-            "--timeout=30s",
+            "--timeout=180s",
         ])
         .await?;
     world.swarm.lab(["start-node", "2"])?;
     kubectl
-        .run(&["wait", "--for=condition=Ready", "node/n2", "--timeout=30s"])
+        .run(&["wait", "--for=condition=Ready", "node/n2", "--timeout=180s"])
         .await
         .map(drop)
 }

@@ -258,7 +258,7 @@ async fn they_stay_the_same_and_say_what_is_not_known() -> anyhow::Result<()> {
         "pod",
         "-l",
         "obiente.cloud/deployment=other",
-        "--timeout=60s",
+        "--timeout=180s",
     ];
     eventually("the Pod of another Deployment", async || {
         kubectl.run(&wait).await

@@ -6,10 +6,7 @@ use anyhow::{Context as _, ensure};
 use e2e::eventually_within;
 use serde_json::json;
 
-use crate::world::{Namespace, condition_of, route, shared, web};
-
-/// The operator writes labels within two seconds and Traefik reads them every second; the machine is busy.
-const ROUTED: Duration = Duration::from_secs(15);
+use crate::world::{Namespace, PROMPTLY, condition_of, route, shared, web};
 
 async fn answers(
     ns: &Namespace<'_>,
@@ -20,7 +17,7 @@ async fn answers(
 ) -> anyhow::Result<()> {
     let traefik = ns.world.traefik().await?;
     eventually_within(
-        ROUTED,
+        PROMPTLY,
         &format!("{host}{path} answers {status} {text:?}"),
         async || {
             let (seen, body) = traefik.get(host, path).await?;

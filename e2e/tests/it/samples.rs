@@ -49,7 +49,7 @@ async fn every_sample_becomes_ready() -> anyhow::Result<()> {
                 "-f",
                 directory,
                 "--ignore-not-found",
-                "--timeout=90s",
+                "--timeout=180s",
             ])
             .await?;
     }

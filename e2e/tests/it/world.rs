@@ -14,9 +14,9 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row as _};
 use tokio::sync::OnceCell;
 
-/// Repairs and locations: what the product promises after a change in the Swarm. Measured on a busy
-/// machine that runs a whole Swarm and four scenarios at once, so with as much again for the looking.
-pub const PROMPTLY: Duration = Duration::from_secs(2 + 2);
+/// By a change that is seen, and not by the look at everything every five minutes. How soon that is,
+/// `make bench` measures; here the machine may be as busy as it likes.
+pub const PROMPTLY: Duration = Duration::from_secs(60);
 /// Network that routed services share with Traefik (the operator's default).
 const INGRESS_NETWORK: &str = "obiente-ingress";
 /// Flags of every operator: Traefik in the lab reads Docker every second.

@@ -98,7 +98,7 @@ async fn lists_last_applied_and_prune() -> anyhow::Result<()> {
                 "--for=delete",
                 "deployments",
                 "--all",
-                "--timeout=60s",
+                "--timeout=180s",
             ])
             .await?;
         ensure!(names(kubectl, "deployments,configmaps").await? == "configmap/one");
@@ -268,7 +268,7 @@ async fn changes_with_conditions() -> anyhow::Result<()> {
                 "-f",
                 "-",
                 &format!("--cascade={policy}"),
-                "--timeout=60s",
+                "--timeout=180s",
             ];
             kubectl.run_with(&delete, &web("web", 0)).await?;
             kubectl.apply(&web("web", 0)).await?;
@@ -519,7 +519,7 @@ async fn waiting() -> anyhow::Result<()> {
                 "wait",
                 "--for=jsonpath={.status.phase}=Active",
                 &phase,
-                "--timeout=60s",
+                "--timeout=180s",
             ])
             .await?;
         kubectl
@@ -527,11 +527,11 @@ async fn waiting() -> anyhow::Result<()> {
                 "wait",
                 "--for=condition=Ready",
                 "deployment/web",
-                "--timeout=60s",
+                "--timeout=180s",
             ])
             .await?;
         kubectl
-            .run(&["wait", "--for=create", "deployment/web", "--timeout=60s"])
+            .run(&["wait", "--for=create", "deployment/web", "--timeout=180s"])
             .await?;
         let none = [
             "wait",
@@ -542,11 +542,11 @@ async fn waiting() -> anyhow::Result<()> {
         refused(kubectl, &none, "", "timed out waiting for the condition").await?;
         let waiting = kubectl.clone();
         let gone = tokio::spawn(async move {
-            let args = ["wait", "--for=delete", "deployment/web", "--timeout=60s"];
+            let args = ["wait", "--for=delete", "deployment/web", "--timeout=180s"];
             waiting.run(&args).await
         });
         kubectl
-            .run(&["delete", "deployment", "web", "--timeout=60s"])
+            .run(&["delete", "deployment", "web", "--timeout=180s"])
             .await?;
         gone.await.context("the wait")??;
         // A watch of many objects, too.

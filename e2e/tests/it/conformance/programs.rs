@@ -130,7 +130,7 @@ async fn helm(name: &'static str) -> anyhow::Result<()> {
     let ns = shared().await?.namespace(name).await?;
     let app = format!("{}-app", ns.name);
     let helm = Helm { ns, name, app };
-    const WAIT: [&str; 2] = ["--wait", "--timeout=60s"];
+    const WAIT: [&str; 2] = ["--wait", "--timeout=180s"];
     let succeeded = |output: Output| {
         ensure!(output.success, "{name}: {}{}", output.stdout, output.stderr);
         Ok(output.stdout)
@@ -191,7 +191,7 @@ async fn helm(name: &'static str) -> anyhow::Result<()> {
         "{left:?}"
     );
     kubectl
-        .run(&["delete", "namespace", &helm.app, "--timeout=60s"])
+        .run(&["delete", "namespace", &helm.app, "--timeout=180s"])
         .await?;
     Ok(())
 }
