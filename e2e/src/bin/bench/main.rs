@@ -10,6 +10,7 @@ mod cpu;
 mod idle;
 mod list;
 mod load;
+mod repair;
 mod report;
 mod watch;
 mod writes;
@@ -24,7 +25,7 @@ use load::Peer;
 use report::Report;
 
 /// What can be measured alone, for example with `make bench ARGS="store api/get"`; `api` is all of its parts.
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "store",
     "api/create",
     "api/get",
@@ -32,6 +33,7 @@ const SECTIONS: [&str; 8] = [
     "api/list",
     "api/watch",
     "apply",
+    "repair",
     "idle",
 ];
 
@@ -79,8 +81,8 @@ async fn main() -> anyhow::Result<()> {
             .await
             .context("API")?;
     }
-    if wants("apply") || wants("idle") {
-        deployments(&postgres, wants("apply"), &mut report).await?;
+    if ["apply", "repair", "idle"].into_iter().any(wants) {
+        deployments(&postgres, wants, &mut report).await?;
     }
     report.print();
     Ok(())
@@ -117,13 +119,20 @@ async fn api(
     Ok(())
 }
 
-async fn deployments(postgres: &Postgres, apply: bool, report: &mut Report) -> anyhow::Result<()> {
+async fn deployments(
+    postgres: &Postgres,
+    wants: impl Fn(&str) -> bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let swarm = Swarm::up(1)?;
     let database = postgres.create_database("operator")?;
-    let mut operator =
-        Operator::start(OperatorConfig::new(swarm.docker_host(1), Some(database))).await?;
+    let mut operator = Operator::start(OperatorConfig::new(
+        swarm.docker_host(1),
+        Some(database.clone()),
+    ))
+    .await?;
     let bench = apply::Bench::new(&swarm, &operator, postgres.pid()?).await?;
-    if apply {
+    if wants("apply") {
         for (replicas, clients) in [(0, 1), (0, 8), (1, 1), (1, 8)] {
             let measured = bench.against_bare_creates(replicas, clients, report).await;
             measured
@@ -133,6 +142,14 @@ async fn deployments(postgres: &Postgres, apply: bool, report: &mut Report) -> a
         idle::after_work(&operator, report)?;
     } else {
         bench.fill().await?;
+    }
+    if wants("repair") {
+        repair::measure(&swarm, &database, report)
+            .await
+            .context("repair")?;
+    }
+    if !wants("idle") {
+        return Ok(());
     }
     // Memory after work is what the allocator and the watch history still hold of it; what a
     // process takes that only keeps what is there shows after a start.
