@@ -3,7 +3,7 @@
 use http::Method;
 
 use crate::handlers::{self, Call, Part, Reply};
-use crate::negotiate::View;
+use crate::negotiate::{Format, View};
 use crate::registry::Verb;
 use crate::status_error::{ApiError, Subject};
 use crate::subresource;
@@ -100,8 +100,12 @@ pub(crate) fn not_allowed(call: &Call, method: &Method) -> ApiError {
     ApiError::MethodNotSupported { subject, verb }
 }
 
-/// The metadata of one object is no list, nor the other way round.
+/// The metadata of one object is no list, nor the other way round; YAML is no stream.
 fn check_view(call: &Call, verb: Verb) -> Result<(), ApiError> {
+    if verb == Verb::Watch && call.renderer.form.format == Format::Yaml {
+        let message = "only the following media types are accepted: application/json;stream=watch";
+        return Err(ApiError::NotAcceptable(message.to_owned()));
+    }
     let many = matches!(verb, Verb::List | Verb::DeleteCollection);
     let (asked, article, kind) = match call.renderer.form.view {
         View::Metadata if many => ("PartialObjectMetadata", "a", &call.def.list_kind),

@@ -74,6 +74,16 @@ impl Strategy for EventStrategy {
         false
     }
 
+    /// In core an event is selected by who reported it as `source`.
+    fn prepare_selection(&self, object: &mut Value) {
+        let component = &object["source"]["component"];
+        let source = match component.as_str() {
+            None | Some("") => &object["reportingComponent"],
+            Some(_) => component,
+        };
+        object["source"] = source.clone();
+    }
+
     fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut problems = Vec::new();
         self.check_legacy(object, &mut problems);
@@ -225,12 +235,15 @@ pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
     )?;
     Ok([
         ResourceDef {
-            selectable_fields: selectable("involvedObject", "reportingComponent"),
+            selectable_fields: selectable(
+                "involvedObject",
+                &["reason", "reportingComponent", "source", "type"],
+            ),
             storage: core.storage.clone(),
             ..core.clone()
         },
         ResourceDef {
-            selectable_fields: selectable("regarding", "reportingController"),
+            selectable_fields: selectable("regarding", &["reason", "reportingController", "type"]),
             storage: core.storage,
             conversion: Some(Conversion::Form {
                 from_stored,
@@ -241,7 +254,7 @@ pub(super) fn definitions() -> Result<[ResourceDef; 2], ServerError> {
     ])
 }
 
-fn selectable(about: &str, reporter: &str) -> Vec<String> {
+fn selectable(about: &str, own: &[&str]) -> Vec<String> {
     let parts = [
         "kind",
         "namespace",
@@ -251,12 +264,9 @@ fn selectable(about: &str, reporter: &str) -> Vec<String> {
         "resourceVersion",
         "fieldPath",
     ];
-    let own = ["reason", reporter, "type"].map(str::to_owned);
-    parts
-        .into_iter()
-        .map(|part| format!("{about}.{part}"))
-        .chain(own)
-        .collect()
+    let own = own.iter().map(|&field| field.to_owned());
+    let parts = parts.into_iter().map(|part| format!("{about}.{part}"));
+    parts.chain(own).collect()
 }
 
 /// When it last happened, in either form.

@@ -374,7 +374,7 @@ fn prepare(
     }
     let mut new = match part {
         Part::Main => main_update(def, new, old)?,
-        Part::Status => with_managers_of(with_field_of(old, &new, "status"), &new),
+        Part::Status => status_update(def, new, old)?,
         Part::Finalize => namespace::finalized(new, old)?,
     };
     if part == Part::Main {
@@ -401,8 +401,13 @@ pub(super) fn with_manager<T>(call: &Call, act: impl FnOnce(&Manager<'_>, &Field
         api_version: &version,
         time: Timestamp::now(),
     };
-    let reset =
-        managed_fields::reset_fields(&call.def.schema, call.def.subresources.status, subresource);
+    let def = &call.def;
+    let reset = managed_fields::reset_fields(
+        &def.schema,
+        def.subresources.status,
+        def.custom,
+        subresource,
+    );
     act(&manager, &reset)
 }
 
@@ -425,6 +430,17 @@ fn with_managers_of(mut object: Value, source: &Value) -> Value {
         };
     }
     object
+}
+
+/// The status of a custom kind is all that goes through its subresource; that of Kubernetes' own kinds
+/// takes the metadata with it.
+fn status_update(def: &ResourceDef, mut new: Value, old: &Value) -> Result<Value, ApiError> {
+    let changed = with_field_of(old, &new, "status");
+    if def.custom {
+        return Ok(with_managers_of(changed, &new));
+    }
+    meta::carry_over(&mut new, old)?;
+    Ok(with_field_of(&changed, &new, "metadata"))
 }
 
 fn main_update(def: &ResourceDef, mut new: Value, old: &Value) -> Result<Value, ApiError> {

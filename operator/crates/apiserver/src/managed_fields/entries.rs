@@ -239,10 +239,13 @@ impl Managed {
         seconds(a).cmp(&seconds(b))
     }
 
-    /// Notes that a manager wrote at `time`.
+    /// Notes that a manager wrote at `time`. Through `scale`, as on Kubernetes, no time is noted: such
+    /// entries come first.
     pub(super) fn set_time(&mut self, id: ManagerId, time: Timestamp) {
-        self.times
-            .insert(id, time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        if id.subresource != "scale" {
+            self.times
+                .insert(id, time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        }
     }
 
     /// Folds the oldest updates of each version into one entry, until not more than

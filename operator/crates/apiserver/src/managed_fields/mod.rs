@@ -67,12 +67,19 @@ pub struct Manager<'a> {
 }
 
 /// The fields that a request cannot write, because the strategy puts them back: `status` through
-/// the object itself where there is a status subresource, and everything else through that.
-pub fn reset_fields(schema: &Schema, has_status: bool, subresource: Option<&str>) -> FieldSet {
+/// the object itself where there is a status subresource, and everything else through that, but
+/// for the metadata of kinds that are not `custom`.
+pub fn reset_fields(
+    schema: &Schema,
+    has_status: bool,
+    custom: bool,
+    subresource: Option<&str>,
+) -> FieldSet {
     let mut reset = FieldSet::default();
     match subresource {
         Some("status") => {
-            let others = schema.properties.keys().filter(|name| *name != "status");
+            let kept = |name: &str| name == "status" || !custom && name == "metadata";
+            let others = schema.properties.keys().filter(|name| !kept(name));
             others.for_each(|name| reset.insert(&[PathElement::field(name)]));
         }
         _ if has_status => reset.insert(&[PathElement::field("status")]),

@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod pretty;
 mod render;
+mod untyped;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};

@@ -1,7 +1,7 @@
 //! Stored objects in the form that a client asked for.
 //!
 //! Guarantees: the full JSON view of a resource that is served as it is stored copies bytes and
-//! parses nothing. A large list takes the memory of a piece, however slowly it is taken; YAML apart.
+//! parses nothing, in lists too. A large list takes the memory of a piece, however slowly it is taken; YAML apart.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use store::Object;
 
-use super::{Form, Format, View, json_bytes, respond};
+use super::{Form, Format, View, json_bytes, respond, untyped};
 use crate::columns;
 use crate::registry::ResourceDef;
 use crate::status_error::ApiError;
@@ -205,8 +205,10 @@ impl Renderer {
                     ended = true;
                     break;
                 };
-                if self.verbatim() {
+                if self.verbatim() && self.def.custom {
                     piece.extend_from_slice(&object.json);
+                } else if self.verbatim() {
+                    untyped::push(&mut piece, &object.json);
                 } else {
                     match self.item(&object.json) {
                         Ok(item) => piece.extend_from_slice(item.to_string().as_bytes()),
@@ -225,9 +227,15 @@ impl Renderer {
         })
     }
 
-    /// One of a list.
+    /// One of a list. Those of Kubernetes' own kinds do not repeat their type.
     fn item(&self, json: &[u8]) -> Result<Value, ApiError> {
-        let object = self.served(json)?;
+        let mut object = self.served(json)?;
+        if self.form.view == View::Full
+            && !self.def.custom
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.retain(|name, _| name != "apiVersion" && name != "kind");
+        }
         Ok(match self.form.view {
             View::Full => object,
             View::Table => self.row(object),

@@ -61,6 +61,8 @@ pub trait Strategy: Send + Sync {
     fn prune(&self, _object: &mut Value) -> Vec<String> {
         Vec::new()
     }
+    /// Puts what field selectors look for where they look for it.
+    fn prepare_selection(&self, _object: &mut Value) {}
     /// What the schema cannot say. `old` is `None` at creation.
     fn validate(&self, _object: &Value, _old: Option<&Value>) -> Vec<FieldError> {
         Vec::new()

@@ -60,7 +60,10 @@ impl Selection {
         Some(Arc::new(move |object: &Object| {
             selection.labels.matches(&object.labels)
                 && selection.fields.matches(&object.key, || {
-                    def.from_stored(serde_json::from_slice(&object.json).unwrap_or_default())
+                    let stored = serde_json::from_slice(&object.json).unwrap_or_default();
+                    let mut object = def.from_stored(stored);
+                    def.strategy.prepare_selection(&mut object);
+                    object
                 })
         }))
     }

@@ -259,6 +259,11 @@ async fn scale() {
         ),
         (&json!(4), &json!(2))
     );
+    // No time is noted: the entry comes first.
+    let entries = &object["metadata"]["managedFields"];
+    assert_eq!(entries[0]["subresource"], "scale");
+    let timed = |index: usize| entries[index]["time"].is_string();
+    assert_eq!((timed(0), timed(1)), (false, true));
     api.put(&path, &scale).await.fails(409, "latest version");
     api.merge(&path, &json!({"spec": {"replicas": -1}}))
         .await

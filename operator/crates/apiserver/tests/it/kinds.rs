@@ -79,8 +79,18 @@ async fn config_maps() {
         );
     let large = json!({"metadata": {"name": "d"}, "data": {"a": "x".repeat(1 << 20), "b": "x"}});
     api.post(&path, &large).await.fails(422, "Too long");
-    let listed = api.get(&path).await.is(200);
-    assert_eq!(listed["items"][0]["kind"], "ConfigMap");
+    // The list says what is in it.
+    for accept in ["application/json", "application/yaml"] {
+        let answer = api.get_as(&path, accept).await;
+        let text = answer.body.as_str();
+        let listed = text.map_or_else(
+            || answer.body.clone(),
+            |text| serde_saphyr::from_str(text).unwrap(),
+        );
+        assert_eq!(listed["kind"], "ConfigMapList");
+        let found: Vec<_> = listed["items"][0].as_object().unwrap().keys().collect();
+        assert_eq!(found, ["data", "metadata"], "{accept}");
+    }
 }
 
 #[tokio::test]
@@ -111,7 +121,7 @@ async fn events_have_two_forms() {
     let found = &core["items"][0];
     assert_eq!(
         (&found["message"], &found["apiVersion"], &found["kind"]),
-        (&json!("text"), &json!("v1"), &json!("Event"))
+        (&json!("text"), &Value::Null, &Value::Null)
     );
     assert_eq!(found["involvedObject"]["name"], "a");
     assert_eq!(
@@ -126,6 +136,19 @@ async fn events_have_two_forms() {
         (&list["items"][0]["note"], &list["kind"]),
         (&json!("text"), &json!("EventList"))
     );
+    // Of core alone the source can be asked for: the component, or else who reported it.
+    let events = format!("{DEFAULT}/events");
+    let sourced = json!({"metadata": {"name": "s"}, "involvedObject": {"namespace": "default"}, "source": {"component": "k"}});
+    api.post(&events, &sourced).await.is(201);
+    for (source, name) in [("c", "e"), ("k", "s")] {
+        let path = format!("{events}?fieldSelector=source%3D{source}");
+        let list = api.get(&path).await.is(200);
+        assert_eq!(list["items"].as_array().unwrap().len(), 1, "{source}");
+        assert_eq!(list["items"][0]["metadata"]["name"], name);
+    }
+    api.get(&format!("{newer}?fieldSelector=source%3Dc"))
+        .await
+        .fails(400, "field label not supported: source");
     let other = json!({"metadata": {"name": "f"}, "involvedObject": {"namespace": "shop"}});
     api.post(&format!("{DEFAULT}/events"), &other)
         .await

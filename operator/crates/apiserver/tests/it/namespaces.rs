@@ -161,6 +161,24 @@ async fn it_waits_for_its_own_finalizers() {
     api.merge(&format!("{path}/status"), &status)
         .await
         .fails(422, "may only be 'Active' if `deletionTimestamp` is empty");
+    // Metadata can be written through it, but nothing that belongs to the namespace itself.
+    let status = json!({"metadata": {"annotations": {"a": "b"}}, "spec": null, "status": {"phase": "Active"}});
+    let of_status = format!("{path}/status?fieldManager=m");
+    let changed = api.merge(&of_status, &status).await.is(200);
+    assert_eq!(changed["metadata"]["annotations"], json!({"a": "b"}));
+    assert_eq!(changed["metadata"]["labels"], made["metadata"]["labels"]);
+    assert_eq!(changed["spec"]["finalizers"], both);
+    let entries = changed["metadata"]["managedFields"].as_array().unwrap();
+    let entry = entries
+        .iter()
+        .find(|entry| entry["manager"] == "m")
+        .unwrap();
+    assert_eq!(entry["subresource"], "status");
+    let annotations = json!({".": {}, "f:a": {}});
+    assert_eq!(
+        entry["fieldsV1"]["f:metadata"]["f:annotations"],
+        annotations
+    );
     let finalize = format!("{path}/finalize");
     api.get(&finalize).await.fails(405, "does not allow");
     shop["spec"] = json!({"finalizers": ["kubernetes", "short"]});

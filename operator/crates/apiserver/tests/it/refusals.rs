@@ -165,6 +165,16 @@ async fn unknown_paths_and_methods() {
     api.get_as(&at("a"), "text/html")
         .await
         .fails(406, "application/json");
+    let watch = format!("{WIDGETS}?watch=true");
+    let refused = api
+        .get_as(&watch, "application/yaml,application/json")
+        .await;
+    let text = refused.is(406);
+    assert!(
+        text.as_str()
+            .unwrap()
+            .contains("application/json;stream=watch")
+    );
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ impl Harbour {
         force: bool,
     ) -> Result<(), ApplyError> {
         let manager = self.manager(who);
-        let reset = reset_fields(&self.schema, true, manager.subresource);
+        let reset = reset_fields(&self.schema, true, true, manager.subresource);
         let live = self.live.as_ref();
         self.live = Some(apply(&self.schema, live, config, &manager, force, &reset)?);
         Ok(())
@@ -184,7 +184,7 @@ impl Harbour {
 
     fn write(&mut self, who: &str, new: Value) -> &mut Self {
         let manager = self.manager(who);
-        let reset = reset_fields(&self.schema, true, manager.subresource);
+        let reset = reset_fields(&self.schema, true, true, manager.subresource);
         self.live = Some(update(
             &self.schema,
             self.live.as_ref(),
