@@ -13,7 +13,10 @@ pub(crate) fn matches(format: &str, text: &str) -> bool {
         "datetime" => is_date_time(text),
         "date" => is_date(text),
         "duration" => is_duration(text),
-        "byte" => super::unmarshal::base64(text).is_some(),
+        "byte" => {
+            let plain = !text.is_empty() && !text.contains(['\r', '\n']);
+            plain && super::unmarshal::base64(text).is_some()
+        }
         "ipv4" => text.contains('.') && sloppy_ip(text).is_some(),
         "ipv6" => text.contains(':') && sloppy_ip(text).is_some(),
         "cidr" => is_cidr(text),
@@ -384,7 +387,7 @@ mod tests {
                 &["1h30m", "-1.5s", "0", "10ms", "1 day", "2 weeks", "1h 2m"],
                 &["", "5", "s", "-", "1 fortnight"],
             ),
-            ("byte", &["", "aGk="], &["a", "!!!!"]),
+            ("byte", &["aGk="], &["", "a", "!!!!", "aG\nk="]),
             ("ipv4", &["10.0.0.1", "010.0.0.1"], &["10.0.0", "::1"]),
             ("ipv6", &["::1"], &["10.0.0.1"]),
             (

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use super::field::{FieldError, Path, TOLD, quoted};
 use super::formats;
-use crate::schema::{Junctors, Kind, ListType, Schema};
+use crate::schema::{Junctors, Kind, ListType, Schema, Zero};
 
 /// All violations of `schema` by `value`.
 pub fn validate(schema: &Schema, value: &Value) -> Vec<FieldError> {
@@ -236,7 +236,9 @@ fn check_text(schema: &Schema, text: &str, path: &Path<'_>, outcome: &mut Outcom
     {
         outcome.wrong(path, text, format_args!("should match '{source}'"));
     }
+    // What is held in typed fields, their decoder has judged.
     if let Some(format) = &bounds.format
+        && schema.zero == Zero::Kept
         && !is_quantity(schema)
         && !formats::matches(format, text)
     {

@@ -276,3 +276,14 @@ fn errors_in_unchanged_parts_are_forgiven_on_update() {
     let changed = errors(json!([{"k": "q", "v": 9}, {"k": "p", "v": 8}]));
     assert_eq!(changed, ["apiVersion", "list[1].v", "list"]);
 }
+
+#[test]
+fn bytes_of_typed_fields_are_judged_by_their_decoder() {
+    let secret = crate::schema::core::typed::<k8s_openapi::api::core::v1::Secret>().unwrap();
+    let value = json!({"data": {"empty": "", "broken into lines": "YQ\n=="}});
+    assert_eq!(validate(&secret, &value), []);
+    let bytes = json!({"type": "string", "format": "byte"});
+    for text in ["", "YQ\n=="] {
+        assert_eq!(errors(bytes.clone(), json!(text)).len(), 1, "{text:?}");
+    }
+}

@@ -199,7 +199,7 @@ fn check_change(object: &Value, old: &Value, problems: &mut Vec<FieldError>) {
     for (field, pointer, fixed) in fixed {
         let (new, old) = (object.pointer(pointer), old.pointer(pointer));
         if fixed && new != old {
-            let value = new.cloned().unwrap_or_default();
+            let value = new.cloned().unwrap_or_else(|| json!(""));
             problems.push(FieldError::invalid(field, value, "field is immutable"));
         }
     }
