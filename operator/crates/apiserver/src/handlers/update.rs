@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use super::admit::check_place;
+use super::admit::{admit, check_place};
 use super::write::{Part, Proposal, conflict, insert, rewrite};
 use super::{Call, Reply, body};
 use crate::authz::may_create;
@@ -34,6 +34,11 @@ pub(crate) async fn update(call: &Call, part: Part) -> Reply {
                 ..Proposal::default()
             };
             make(call, proposal).await
+        }
+        Err(missing @ ApiError::NotFound(_)) => {
+            // What is wrong with the body is told before that there is nothing to replace.
+            admit(call, &call.def, &mut object, decoded.problems)?;
+            Err(missing)
         }
         written => written?.reply(call, StatusCode::OK),
     }

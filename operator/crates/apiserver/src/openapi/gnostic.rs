@@ -75,6 +75,21 @@ impl Message {
         }
     }
 
+    /// An integer where the value is one that is not negative; nothing otherwise.
+    fn integer(&mut self, field: u64, value: &Value) {
+        if let Some(number) = value.as_u64() {
+            self.varint(field << 3);
+            self.varint(number);
+        }
+    }
+
+    fn double(&mut self, field: u64, value: &Value) {
+        if let Some(number) = value.as_f64() {
+            self.varint(field << 3 | 1);
+            self.0.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
     fn message(&mut self, field: u64, fill: impl FnOnce(&mut Message)) {
         let mut inner = Message::default();
         fill(&mut inner);
@@ -182,13 +197,36 @@ fn named_schema(out: &mut Message, name: &str, schema: &Value) {
     out.message(2, |out| self::schema(out, schema));
 }
 
+fn bounds(out: &mut Message, schema: &Value) {
+    for (field, name) in [(6, "multipleOf"), (7, "maximum"), (9, "minimum")] {
+        out.double(field, &schema[name]);
+    }
+    for (field, name) in [(8, "exclusiveMaximum"), (10, "exclusiveMinimum")] {
+        out.flag(field, &schema[name]);
+    }
+    for (field, name) in [
+        (11, "maxLength"),
+        (12, "minLength"),
+        (14, "maxItems"),
+        (15, "minItems"),
+        (17, "maxProperties"),
+        (18, "minProperties"),
+    ] {
+        out.integer(field, &schema[name]);
+    }
+    out.text(13, &schema["pattern"]);
+    out.flag(16, &schema["uniqueItems"]);
+}
+
 fn schema(out: &mut Message, schema: &Value) {
     out.text(1, &schema["$ref"]);
     out.text(2, &schema["format"]);
+    out.text(3, &schema["title"]);
     out.text(4, &schema["description"]);
     if let Some(default) = schema.get("default") {
         out.any(5, default);
     }
+    bounds(out, schema);
     out.texts(19, &schema["required"]);
     for value in schema["enum"].as_array().into_iter().flatten() {
         out.any(20, value);
@@ -217,5 +255,35 @@ fn schema(out: &mut Message, schema: &Value) {
             }
         });
     }
+    if let Some(example) = schema.get("example") {
+        out.any(30, example);
+    }
     out.extensions(31, schema);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn bounds_have_the_numbers_and_forms_of_the_message() {
+        let mut out = Message::default();
+        let bounds = json!({
+            "minimum": 1, "exclusiveMinimum": true, "maxLength": 300, "pattern": "a", "maxItems": 0,
+            "title": "t",
+        });
+        schema(&mut out, &bounds);
+        let one = [&[9 << 3 | 1][..], &1f64.to_le_bytes()].concat();
+        let expected = [
+            b"\x1a\x01t".to_vec(),
+            one,
+            vec![10 << 3, 1],
+            vec![11 << 3, 0xac, 0x02],
+            vec![14 << 3, 0],
+            b"\x6a\x01a".to_vec(),
+        ];
+        assert_eq!(out.0, expected.concat());
+    }
 }

@@ -604,6 +604,15 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_may_lack_its_name_and_a_role_its_group() {
+        let account = schema::<ServiceAccount>().unwrap();
+        let secret = account.properties["imagePullSecrets"].items.as_ref();
+        assert!(secret.unwrap().required.is_empty());
+        let binding = schema::<RoleBinding>().unwrap();
+        assert_eq!(binding.properties["roleRef"].required, ["kind", "name"]);
+    }
+
+    #[test]
     fn object_meta_is_whole_and_managed_fields_are_kept_as_they_are() {
         let meta = object_meta();
         assert_eq!(meta.kind, Some(Kind::Object));

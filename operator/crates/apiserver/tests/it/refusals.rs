@@ -199,6 +199,14 @@ async fn field_validation() {
             .get("warning")
             .is_none()
     );
+    // What is unknown is told first, whether or not there is something to replace.
+    let missing = |mode: &str| format!("{WIDGETS}/a?fieldValidation={mode}");
+    api.put(&missing("Strict"), &object)
+        .await
+        .fails(400, "unknown field \"spec.colour\"");
+    let warned = api.put(&missing("Warn"), &object).await;
+    assert!(warned.headers.get("warning").is_some());
+    warned.fails(404, "not found");
     let twice = r#"{"apiVersion":"test.example/v1","kind":"Widget","metadata":{"name":"a"},"spec":{"color":"a","color":"b"}}"#;
     api.with("POST", &path("Strict"), "application/json", twice)
         .await

@@ -63,7 +63,8 @@ const RULE: [&str; 6] = [
     "rule",
 ];
 
-/// Removes what is no keyword from the schemas of a definition; where it was, is returned.
+/// Removes what is no keyword from the schemas of a definition; where it was, is returned, as far as
+/// Kubernetes tells of it.
 pub(super) fn prune(definition: &mut Value) -> Vec<String> {
     let mut unknown = Vec::new();
     let versions = definition
@@ -112,8 +113,10 @@ fn node(schema: &mut Value, place: &str, unknown: &mut Vec<String>) {
                     node(below, &format!("{place}[{index}]"), unknown);
                 }
             }
-            ("items" | "not" | "additionalProperties" | "additionalItems", below) => {
-                node(below, &place, unknown);
+            ("not", below) => node(below, &place, unknown),
+            // Kubernetes reads these apart, where it looks for nothing unknown.
+            ("items" | "additionalProperties" | "additionalItems", below) => {
+                node(below, &place, &mut Vec::new());
             }
             ("x-kubernetes-validations", Value::Array(rules)) => {
                 for (index, rule) in rules.iter_mut().enumerate() {
@@ -177,7 +180,6 @@ mod tests {
                 format!("{place}.require"),
                 format!("{place}.properties.a.x-mine"),
                 format!("{place}.properties.a.externalDocs.uri"),
-                format!("{place}.properties.a.items.anyOf[0].readOnly"),
                 format!("{place}.properties.a.x-kubernetes-validations[0].ruel"),
             ]
         );
