@@ -481,7 +481,7 @@ pub(super) fn is_unchanged(schema: &Schema, value: &Value, old: &Value) -> bool 
 /// The items of a list by their keys, where the list is a map.
 pub(super) struct Items<'v> {
     schema: &'v Schema,
-    items: HashMap<Vec<Option<&'v Value>>, &'v Value>,
+    items: HashMap<Vec<&'v Value>, &'v Value>,
 }
 
 impl<'v> Items<'v> {
@@ -489,7 +489,9 @@ impl<'v> Items<'v> {
         let mut items = HashMap::new();
         if schema.list_type == ListType::Map {
             for item in list.and_then(Value::as_array).into_iter().flatten() {
-                items.entry(keys_of(schema, item)).or_insert(item);
+                if let Some(keys) = keys_of(schema, item) {
+                    items.entry(keys).or_insert(item);
+                }
             }
         }
         Items { schema, items }
@@ -497,13 +499,15 @@ impl<'v> Items<'v> {
 
     /// The item with the keys of this one.
     pub(super) fn get(&self, item: &Value) -> Option<&'v Value> {
-        self.items.get(&keys_of(self.schema, item)).copied()
+        self.items.get(&keys_of(self.schema, item)?).copied()
     }
 }
 
-fn keys_of<'v>(schema: &Schema, item: &'v Value) -> Vec<Option<&'v Value>> {
+/// The values of an item's keys; nothing where one is missing, or no scalar: it is like no other then.
+fn keys_of<'v>(schema: &Schema, item: &'v Value) -> Option<Vec<&'v Value>> {
+    let scalar = |key: &&Value| matches!(key, Value::Bool(_) | Value::Number(_) | Value::String(_));
     let keys = schema.list_map_keys.iter();
-    keys.map(|key| item.get(key)).collect()
+    keys.map(|key| item.get(key).filter(scalar)).collect()
 }
 
 /// Is `value` this one of an enumeration? 1 and 1.0 are the same number; of a number with a fraction,

@@ -275,6 +275,11 @@ fn errors_in_unchanged_parts_are_forgiven_on_update() {
     assert_eq!(reordered, ["apiVersion"]);
     let changed = errors(json!([{"k": "q", "v": 9}, {"k": "p", "v": 8}]));
     assert_eq!(changed, ["apiVersion", "list[1].v", "list"]);
+    // What has no key is like nothing before.
+    let old = json!({"list": [{"v": 9}]});
+    let found = validate_update(&schema, &old, &old);
+    let fields: Vec<_> = found.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["list[0].v"]);
 }
 
 #[test]
