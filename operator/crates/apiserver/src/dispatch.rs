@@ -27,7 +27,7 @@ use crate::documents;
 use crate::flow::Share;
 use crate::handlers::{self, Call, Query, Reply, Streaming};
 use crate::metrics::{RequestLabels, VerbLabels};
-use crate::negotiate::{self, Format};
+use crate::negotiate::{self, Format, View};
 use crate::request_body;
 use crate::request_info::{self, ResourcePath, Target};
 use crate::routes;
@@ -121,8 +121,8 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     record(&server, &span, &trail, response.status(), started.elapsed());
     end(trail.audit, &mut response);
     request_body::drain(body);
-    let in_yaml =
-        || negotiate::form_of(accept.iter()).is_ok_and(|form| form.format == Format::Yaml);
+    let form = || negotiate::form_of(accept.iter(), |view| view == View::Full);
+    let in_yaml = || form().is_ok_and(|form| form.format == Format::Yaml);
     let refused = response.status().as_u16() >= 400;
     match (pretty, refused && in_yaml()) {
         (_, true) => negotiate::pretty::refusal_in_yaml(response).await,
@@ -416,7 +416,7 @@ fn with_warnings(reply: Reply, warnings: Vec<String>) -> Reply {
 /// Answers that are whole documents carry their form with them.
 pub(crate) fn document(headers: &HeaderMap, value: &serde_json::Value) -> Reply {
     Ok(negotiate::respond(
-        negotiate::form(headers)?.format,
+        negotiate::form(headers, |view| view == View::Full)?.format,
         StatusCode::OK,
         value,
     ))

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use rand::Rng;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -29,10 +29,9 @@ const SYSTEM_FIELDS: [&str; 7] = [
 /// Those of which another value than the object's is refused.
 const CHECKED_FIELDS: [&str; 2] = ["uid", "deletionGracePeriodSeconds"];
 
-/// The time as Kubernetes writes it, in whole seconds.
+/// The time as Kubernetes writes it, in whole seconds that are over.
 pub(crate) fn now() -> String {
-    let now = Timestamp::now();
-    now.round(Unit::Second).unwrap_or(now).to_string()
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// A text of `metadata`; empty when missing.

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use self::cache::{Document, DocumentCache};
-use crate::negotiate::{self, Form, Format};
+use crate::negotiate::{self, Form, Format, View};
 use crate::registry::{ResourceDef, Snapshot};
 
 /// Answers discovery requests; one per server.
@@ -43,7 +43,7 @@ impl Discovery {
             None
         };
         let form = match version {
-            None => negotiate::form(headers),
+            None => negotiate::form(headers, |view| view == View::Full),
             Some(_) => Ok(Form::default()),
         };
         let yaml = matches!(&form, Ok(form) if form.format == Format::Yaml);

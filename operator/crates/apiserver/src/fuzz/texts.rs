@@ -162,7 +162,7 @@ pub(super) fn paths_and_headers(data: &[u8]) {
             "{found:?}"
         );
     }
-    let _ = negotiate::negotiate(Some(text));
+    let _ = negotiate::negotiate(Some(text), |_| true);
     let _ = crate::decode::body(Some(text), b"{}");
 }
 

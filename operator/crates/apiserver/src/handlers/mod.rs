@@ -42,7 +42,7 @@ pub(crate) use write::{Part, Proposal, conflict, is_held, received, rewrite, tra
 use crate::authn::UserInfo;
 use crate::flow;
 use crate::negotiate::{Include, Renderer, View};
-use crate::registry::ResourceDef;
+use crate::registry::{ResourceDef, Verb};
 use crate::request_info::ResourcePath;
 use crate::server::ApiServer;
 use crate::status_error::{ApiError, Subject};
@@ -143,7 +143,9 @@ pub(crate) fn renderer(
     headers: &HeaderMap,
     query: &Query,
 ) -> Result<Renderer, ApiError> {
-    let form = crate::negotiate::form(headers)?;
+    // What is only asked, a review, has no table.
+    let tables = def.supports(Verb::Get);
+    let form = crate::negotiate::form(headers, |view| tables || view != View::Table)?;
     let include = match form.view {
         View::Table => Include::parse(query.get("includeObject").unwrap_or_default())?,
         _ => Include::default(),

@@ -98,13 +98,15 @@ fn form(clause: &Clause<'_>) -> Option<Form> {
 
 /// The best form that is served, by quality and then by order; `None` if there is none. No header
 /// means JSON.
-pub(crate) fn negotiate(accept: Option<&str>) -> Option<Form> {
+pub(crate) fn negotiate(accept: Option<&str>, offered: impl Fn(View) -> bool) -> Option<Form> {
     let Some(accept) = accept.filter(|text| !text.trim().is_empty()) else {
         return Some(Form::default());
     };
     let mut best: Option<(f32, Form)> = None;
     for clause in accept.split(',').map(clause) {
-        let Some(form) = form(&clause) else { continue };
+        let Some(form) = form(&clause).filter(|form| offered(form.view)) else {
+            continue;
+        };
         if clause.quality > 0.0 && best.is_none_or(|(quality, _)| clause.quality > quality) {
             best = Some((clause.quality, form));
         }
@@ -181,7 +183,7 @@ mod tests {
             (Some("application/vnd.kubernetes.protobuf"), None),
         ];
         for (accept, expected) in cases {
-            assert_eq!(negotiate(accept), expected, "{accept:?}");
+            assert_eq!(negotiate(accept, |_| true), expected, "{accept:?}");
         }
     }
 }

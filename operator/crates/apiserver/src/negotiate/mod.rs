@@ -16,22 +16,25 @@ pub(crate) use render::{Include, ListPosition, Renderer, served};
 
 use crate::status_error::ApiError;
 
-/// The form that a client asks for.
+/// The form that a client asks for, of the views that are `offered`.
 ///
 /// # Errors
 /// `NotAcceptable` when none of what it accepts is served.
-pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
-    form_of(headers.get_all(header::ACCEPT).iter())
+pub(crate) fn form(headers: &HeaderMap, offered: impl Fn(View) -> bool) -> Result<Form, ApiError> {
+    form_of(headers.get_all(header::ACCEPT).iter(), offered)
 }
 
 /// The same, of the values of `Accept`: several headers of one name are one list.
 ///
 /// # Errors
 /// As [`form`].
-pub(crate) fn form_of<'v>(accept: impl Iterator<Item = &'v HeaderValue>) -> Result<Form, ApiError> {
+pub(crate) fn form_of<'v>(
+    accept: impl Iterator<Item = &'v HeaderValue>,
+    offered: impl Fn(View) -> bool,
+) -> Result<Form, ApiError> {
     let values: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
     let joined = values.join(",");
-    accept::negotiate(Some(&joined)).ok_or_else(|| {
+    accept::negotiate(Some(&joined), offered).ok_or_else(|| {
         let message =
             "only the following media types are accepted: application/json, application/yaml";
         ApiError::NotAcceptable(message.to_owned())

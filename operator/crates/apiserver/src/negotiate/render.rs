@@ -141,7 +141,7 @@ impl Renderer {
         let definitions = if columns {
             columns::definitions(&self.def)
         } else {
-            Value::Array(Vec::new())
+            Value::Null
         };
         json!({"kind": "Table", "apiVersion": self.form.meta_version(), "metadata": metadata, "columnDefinitions": definitions, "rows": rows})
     }

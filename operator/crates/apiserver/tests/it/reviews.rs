@@ -1,5 +1,7 @@
 //! Questions about identity and permission.
 
+use axum::body::Body;
+use http::{Request, header};
 use serde_json::{Value, json};
 
 use crate::roles::{ACCESS, User, grant, rule};
@@ -120,4 +122,23 @@ async fn questions_are_read_like_any_object() {
     let me = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let me = api.post(me, &json!({})).await.is(201);
     assert!(me["metadata"]["creationTimestamp"].is_string());
+}
+
+#[tokio::test]
+async fn reviews_and_documents_have_no_table() {
+    let api = api().await;
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let ask = |accept: String| {
+        let question = json!({"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}});
+        let request = Request::post(format!("{ACCESS}/selfsubjectaccessreviews"))
+            .header(header::ACCEPT, accept)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(question.to_string()));
+        api.ask(request.unwrap())
+    };
+    let refused = "only the following media types are accepted: application/json";
+    ask(table.to_owned()).await.fails(406, refused);
+    api.get_as("/api/v1", table).await.fails(406, refused);
+    let answer = ask(format!("{table},application/json")).await.is(201);
+    assert_eq!(answer["kind"], "SelfSubjectAccessReview");
 }

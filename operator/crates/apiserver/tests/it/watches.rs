@@ -192,6 +192,6 @@ async fn tables_have_columns_once() {
     );
     assert_eq!(first["rows"][0]["cells"], json!(["a", 1]));
     let second = events.next().await.unwrap()["object"].clone();
-    assert_eq!(second["columnDefinitions"], json!([]));
+    assert!(second["columnDefinitions"].is_null());
     assert_eq!(second["rows"][0]["cells"], json!(["b", 1]));
 }
