@@ -261,15 +261,8 @@ impl Renderer {
         if end_of_initial_events {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        match self.form.view {
-            View::Full => {
-                json!({"kind": &*self.def.kind, "apiVersion": self.def.api_version(), "metadata": metadata})
-            }
-            View::Metadata | View::MetadataList => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": self.form.meta_version(), "metadata": metadata})
-            }
-            View::Table => self.table(&metadata, Vec::new(), false),
-        }
+        let object = json!({"kind": &*self.def.kind, "apiVersion": self.def.api_version(), "metadata": metadata});
+        self.one(object, false)
     }
 }
 

@@ -91,6 +91,12 @@ async fn a_watch_list_ends_its_initial_events() {
     assert!(version(&end["object"]) > 0);
     api.post(WIDGETS, &widget("b")).await.is(201);
     assert_eq!(events.brief().await, pair("ADDED", "b"));
+    // A table carries the mark in its row.
+    let mut tables = api
+        .watch_as(&format!("{WIDGETS}?{query}&labelSelector=a%3Dnone"), TABLE)
+        .await;
+    let mark = &tables.next().await.unwrap()["object"]["rows"][0]["object"]["metadata"];
+    assert_eq!(mark["annotations"]["k8s.io/initial-events-end"], "true");
     // Who has not asked for bookmarks gets none.
     let query = query.replace("&allowWatchBookmarks=true", "&timeoutSeconds=1");
     let mut events = api.watch(&format!("{WIDGETS}?{query}")).await;
